@@ -1,0 +1,145 @@
+"""The wire between host and guest agent: typed, length-prefixed frames over a byte stream.
+
+One connection carries one operation. The host sends one ``REQUEST`` (JSON with an ``op``), for uploads ``DATA``
+frames and an ``END``; the agent answers with output frames and then exactly one ``RESULT`` or ``FAILURE``.
+Hanging up cancels. Back-pressure is the stream's own.
+
+Operations, their fields and their results:
+
+``hello``       -> RESULT ``{"protocol": 1}``
+``python``      ``code, timeout_ms, output_bytes_max, images_max`` -> ``STDOUT`` (all text, in order) and ``IMAGE``
+                frames; RESULT ``{"outcome": OUTCOME, "omitted_bytes": n, "images_omitted": n, "files": [FILE...]}``
+``shell``       ``commands, timeout_ms, output_chars_max`` -> for each command ``STDOUT``/``STDERR`` frames and an
+                ``EVENT {"event": "command_ended", "index": i, "exit_code": n | null}`` (null: out of time or
+                interrupted); RESULT ``{"outcome": OUTCOME, "files": [FILE...]}``
+``interrupt``   -> RESULT ``{"interrupted": bool}``: stops the call that runs, if one does
+``restart``     -> RESULT ``{}``: ends every process of people's code; the next call has a fresh Python
+``files_list``  -> ``EVENT {"event": "files", "files": [FILE...]}`` in batches; RESULT ``{"complete": bool}``
+``file_put``    ``path``, ``exclusive`` (refuse to replace), then ``DATA``... ``END`` -> RESULT FILE. Nothing is
+                seen at ``path`` before the last byte is on disk; a hang-up before ``END`` leaves what was there.
+``file_get``    ``path, offset, length`` (null: to the end) -> ``EVENT {"event": "opened", "size": n}``, ``DATA``...,
+                RESULT ``{}``
+``file_delete`` ``path`` -> RESULT ``{"deleted": bool}``
+
+OUTCOME is ``{"type": T}`` with T one of ``ok``, ``error`` (Python raised), ``timeout``, ``interrupted``, or
+``died`` with ``"signal": n | null`` and ``"exit_code": n | null`` (the Python process ended by itself).
+FILE is ``{"path": str, "size": int, "mtime_ns": int}``; paths are absolute, under ``/mnt/data``, UTF-8, and name
+regular files only.
+FAILURE is ``{"code": CODE, "message": str}`` with one of ``FAILURE_CODES``.
+"""
+
+import json
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Any, Final
+
+PROTOCOL_VERSION: Final = 1
+DATA_ROOT: Final = "/mnt/data"
+
+DATA_BYTES_MAX: Final = 256 * 1024
+JSON_BYTES_MAX: Final = 8 * 1024 * 1024
+IMAGE_BYTES_MAX: Final = 16 * 1024 * 1024
+
+FAILURE_CODES: Final = frozenset(
+    {"bad_request", "busy", "exists", "not_found", "not_regular", "no_space", "permission", "too_large", "internal"}
+)
+
+_HEADER: Final = struct.Struct(">BI")
+
+
+class FrameType(IntEnum):
+    """What a frame's payload is."""
+
+    REQUEST = 1
+    DATA = 2
+    END = 3
+    STDOUT = 16
+    STDERR = 17
+    IMAGE = 18
+    EVENT = 19
+    RESULT = 20
+    FAILURE = 21
+
+
+PAYLOAD_BYTES_MAX: Final[dict[FrameType, int]] = {
+    FrameType.REQUEST: JSON_BYTES_MAX,
+    FrameType.DATA: DATA_BYTES_MAX,
+    FrameType.END: 0,
+    FrameType.STDOUT: DATA_BYTES_MAX,
+    FrameType.STDERR: DATA_BYTES_MAX,
+    FrameType.IMAGE: IMAGE_BYTES_MAX,
+    FrameType.EVENT: JSON_BYTES_MAX,
+    FrameType.RESULT: JSON_BYTES_MAX,
+    FrameType.FAILURE: JSON_BYTES_MAX,
+}
+
+
+class ProtocolError(Exception):
+    """The other side does not speak this protocol; the connection is of no further use."""
+
+
+def encode(frame_type: FrameType, payload: bytes = b"") -> bytes:
+    """Give a frame's bytes. Raises ``ProtocolError`` when the payload is over the type's limit."""
+    if len(payload) > PAYLOAD_BYTES_MAX[frame_type]:
+        raise ProtocolError(f"a {frame_type.name} frame holds at most {PAYLOAD_BYTES_MAX[frame_type]} bytes")
+    return _HEADER.pack(frame_type, len(payload)) + payload
+
+
+def encode_json(frame_type: FrameType, value: dict[str, Any]) -> bytes:
+    """Give the bytes of a frame with a JSON object in it."""
+    return encode(frame_type, json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def decode_json(payload: bytes) -> dict[str, Any]:
+    """Read a frame's JSON object. Raises ``ProtocolError`` for anything else."""
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("the payload is not JSON") from error
+    if not isinstance(value, dict):
+        raise ProtocolError("the payload is not a JSON object")
+    return value
+
+
+def encode_image(media_type: str, data: bytes) -> bytes:
+    """Give the bytes of an ``IMAGE`` frame: the media type, a zero byte, the image."""
+    return encode(FrameType.IMAGE, media_type.encode("ascii") + b"\0" + data)
+
+
+def decode_image(payload: bytes) -> tuple[str, bytes]:
+    """Split an ``IMAGE`` payload. Raises ``ProtocolError``."""
+    media_type, separator, data = payload.partition(b"\0")
+    if not separator or not media_type.isascii():
+        raise ProtocolError("an IMAGE frame starts with a media type and a zero byte")
+    return media_type.decode("ascii"), data
+
+
+class FrameDecoder:
+    """Cuts a byte stream into frames; pure, never holds more than one frame's limit and one read."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[FrameType, bytes]]:
+        """Take bytes, give the frames they complete. Raises ``ProtocolError`` at the first bad header."""
+        self._buffer += data
+        while len(self._buffer) >= _HEADER.size:
+            number, length = _HEADER.unpack_from(self._buffer)
+            try:
+                frame_type = FrameType(number)
+            except ValueError:
+                raise ProtocolError(f"unknown frame type {number}") from None
+            if length > PAYLOAD_BYTES_MAX[frame_type]:
+                raise ProtocolError(f"a {frame_type.name} frame of {length} bytes is over its limit")
+            end = _HEADER.size + length
+            if len(self._buffer) < end:
+                return
+            payload = bytes(self._buffer[_HEADER.size : end])
+            del self._buffer[:end]
+            yield frame_type, payload
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether the stream may end here without cutting a frame in two."""
+        return not self._buffer

@@ -1,0 +1,93 @@
+"""Running code: what is asked for, and the events that come back while it runs.
+
+A call's life on the host is a stream of these events, in order, ending in exactly one ``PythonEnded`` or
+``ShellEnded``. Text is already decoded, bounded and safe to put into JSON.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from atoll.model.files import ContainerFile
+from atoll.model.ids import CallId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonCall:
+    """``timeout_ms`` ``None`` means the operator's default."""
+
+    code: str
+    timeout_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShellCall:
+    """Commands for ``bash``, run in order; ``timeout_ms`` bounds them all together.
+
+    ``max_output_length`` counts characters of stdout and stderr together, for each command.
+    """
+
+    commands: tuple[str, ...]
+    timeout_ms: int | None = None
+    max_output_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """The call left the queue and runs now."""
+
+    id: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """Text that a Python call wrote: stdout, stderr, last value and traceback, in order."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A figure or displayed image, where it appeared in the output."""
+
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOutput:
+    """A piece of one command's output."""
+
+    index: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEnded:
+    """One command's end; ``exit_code`` is ``None`` when its time ran out, 128 + n when signal n ended it."""
+
+    index: int
+    exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonEnded:
+    """``failed`` is a Python that died, ``incomplete`` one that was stopped (time, interrupt).
+
+    Code that raises is ``completed``: its traceback is output like any other.
+    """
+
+    status: Literal["completed", "incomplete", "failed"]
+    files: tuple[ContainerFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShellEnded:
+    """``incomplete`` when a command was stopped (time, interrupt)."""
+
+    status: Literal["completed", "incomplete"]
+    files: tuple[ContainerFile, ...]
+
+
+PythonEvent = CallStarted | Logs | Image | PythonEnded
+ShellEvent = CallStarted | CommandOutput | CommandEnded | ShellEnded

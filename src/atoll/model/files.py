@@ -1,0 +1,69 @@
+"""Files: those of a container (``cfile_``) and those of a project (``file-``), and how their bytes travel."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal
+
+from atoll.model.ids import ContainerFileId, ContainerId, FileId, ProjectId
+
+FileSource = Literal["user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerFile:
+    """A regular file under ``/mnt/data``; ``path`` is absolute, as people's code sees it."""
+
+    id: ContainerFileId
+    container_id: ContainerId
+    path: str
+    bytes: int
+    created_at: int
+    source: FileSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """An object of ``/v1/files``: bytes that belong to a project and can be copied into containers."""
+
+    id: FileId
+    project_id: ProjectId
+    filename: str
+    purpose: str
+    bytes: int
+    created_at: int
+    expires_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """A wish from a ``Range`` header: ``first`` to ``last`` inclusive; a suffix has ``first`` ``None``.
+
+    ``(5, None)`` is from byte 5 to the end, ``(None, 5)`` the last five bytes.
+    """
+
+    first: int | None
+    last: int | None
+
+    def resolve(self, size_bytes: int) -> tuple[int, int] | None:
+        """Give ``(offset, length)`` within a file of that size, or ``None`` when nothing of it overlaps."""
+        if self.first is None:
+            length = min(self.last or 0, size_bytes)
+            return (size_bytes - length, length) if length else None
+        if self.first >= size_bytes:
+            return None
+        last = size_bytes - 1 if self.last is None else min(self.last, size_bytes - 1)
+        return (self.first, last - self.first + 1) if last >= self.first else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileContent:
+    """Bytes on their way out. ``chunks`` must be iterated to its end or closed with ``aclose()``.
+
+    ``offset`` and ``length`` say which part of the file's ``total`` bytes follows.
+    """
+
+    filename: str
+    total: int
+    offset: int
+    length: int
+    chunks: AsyncIterator[bytes]

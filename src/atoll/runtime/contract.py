@@ -1,0 +1,170 @@
+"""The waist: everything above knows containers, everything below knows sandboxes.
+
+A runtime makes boxes with the guest agent in them and hands out byte streams to that agent. It knows nothing of
+the public container, HTTP, SQL or expiry. Every runtime passes the suite in ``atoll.runtime.conformance``.
+
+Every method may raise ``RuntimeUnavailableError`` (the runtime's own machinery cannot be reached; nothing is
+known about the outcome, the call may be repeated). Cancelling a method leaves nothing half-made: what it had
+begun is finished or undone in the background and shows in ``observe()``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from atoll.model.ids import SandboxId
+
+
+class RuntimeFailure(Exception):  # noqa: N818 - the base; what is raised ends in Error
+    """Base of what runtimes raise."""
+
+
+class SandboxNotFoundError(RuntimeFailure):
+    """There is no such sandbox and nothing left of it."""
+
+
+class SandboxNotRunningError(RuntimeFailure):
+    """Only the files are left (reboot, crash, ``stop``): ``start`` brings it back."""
+
+
+class NoRoomError(RuntimeFailure):
+    """The machine has no memory, disk or slot left for another sandbox now; nothing was made."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 10) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class SpecRefusedError(RuntimeFailure):
+    """This machine can never give what the spec asks for; the message says what and how much it has."""
+
+
+class RuntimeUnavailableError(RuntimeFailure):
+    """The runtime's own machinery failed or is away."""
+
+
+class SandboxState(StrEnum):
+    """``stopped`` has files and no process."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSpec:
+    """What a sandbox is made to. All limits are hard where ``Capabilities`` says that they hold.
+
+    ``memory_bytes`` counts everything in the box, without swap. ``cpus`` is a ceiling in cores, ``disk_bytes``
+    bounds everything written in the box, on disk.
+    """
+
+    memory_bytes: int
+    disk_bytes: int
+    pids_max: int
+    cpus: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """A box that is there. ``created_at`` is in unix seconds."""
+
+    id: SandboxId
+    state: SandboxState
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a running sandbox holds now. ``memory_kills`` counts since its start and never goes down."""
+
+    memory_bytes: int
+    memory_kills: int
+    pids: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What holds in this runtime, as data.
+
+    ``walls``: code cannot reach the host. ``limits``: the spec's limits are enforced. ``survives_restart``:
+    running sandboxes outlive the server's process. ``memory_bytes_max``: the most one sandbox can ever be given.
+    """
+
+    name: str
+    walls: bool
+    limits: bool
+    survives_restart: bool
+    memory_bytes_max: int
+
+
+class Stream(Protocol):
+    """A duplex byte stream to a guest agent; what comes out of it is not to be trusted."""
+
+    async def read(self, size_max: int) -> bytes:
+        """Give 1 to ``size_max`` bytes, or none at the end. Raises ``ConnectionError`` when it broke."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Take all of ``data``, waiting while the other side does not read. Raises ``ConnectionError``."""
+        ...
+
+    async def aclose(self) -> None:
+        """Hang up, which cancels what the agent was doing for this stream. Never raises; may be repeated."""
+        ...
+
+
+class Runtime(Protocol):
+    """Makes, reaches, lists and removes sandboxes."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this runtime holds to."""
+        ...
+
+    async def create(self, spec: SandboxSpec) -> Sandbox:
+        """Make a sandbox whose agent can be dialled.
+
+        Raises ``NoRoomError``, ``SpecRefusedError``.
+        """
+        ...
+
+    async def start(self, sandbox_id: SandboxId) -> Sandbox:
+        """Bring a stopped sandbox back on its own files, to its own spec; a running one is left as it is.
+
+        Raises ``SandboxNotFoundError``, ``NoRoomError``.
+        """
+        ...
+
+    async def dial(self, sandbox_id: SandboxId) -> Stream:
+        """Connect to the agent.
+
+        Raises ``SandboxNotFoundError``, ``SandboxNotRunningError``.
+        """
+        ...
+
+    async def observe(self) -> Sequence[Sandbox]:
+        """List every sandbox of which anything is left, after any crash."""
+        ...
+
+    async def usage(self, sandbox_id: SandboxId) -> Usage:
+        """Measure a sandbox from outside.
+
+        Raises ``SandboxNotFoundError``, ``SandboxNotRunningError``.
+        """
+        ...
+
+    async def stop(self, sandbox_id: SandboxId) -> None:
+        """End every process of a sandbox and keep its files; a stopped or unknown one is left as it is."""
+        ...
+
+    async def destroy(self, sandbox_id: SandboxId) -> None:
+        """End a sandbox and remove all of it, files included. Idempotent: what is gone counts as destroyed.
+
+        When it returns, no process of the sandbox runs and it is not observed any more; freeing may go on.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of the runtime's machinery. Sandboxes live on where ``survives_restart`` holds."""
+        ...
