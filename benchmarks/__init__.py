@@ -1,0 +1,1 @@
+"""Scripts that measure what Atoll promises, over HTTP, with failures counted and results written to files."""

@@ -1,0 +1,59 @@
+"""A thin HTTP client for measuring: one kept-alive connection a thread, nothing between the clock and the wire."""
+
+import http.client
+import json
+import threading
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class BenchmarkClient:
+    """Speaks JSON to an Atoll server; raises ``RuntimeError`` for any answer but a 2xx."""
+
+    def __init__(self, base_url: str, api_key: str) -> None:
+        parts = urlsplit(base_url)
+        self._host = parts.hostname or "127.0.0.1"
+        self._port = parts.port or 80
+        self._prefix = parts.path.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+        self._local = threading.local()
+
+    def request(self, method: str, path: str, body: dict[str, object] | None = None) -> Any:
+        """Send one request below the base URL's path and give the decoded JSON answer."""
+        return self._send(method, self._prefix + path, body)
+
+    def health(self) -> Any:
+        """Ask for ``GET /health``: the cheapest answer this server has, to hold others against."""
+        return self._send("GET", "/health", None)
+
+    def create(self) -> str:
+        """Make a container; give its id."""
+        return str(self.request("POST", "/containers", {"name": "benchmark"})["id"])
+
+    def delete(self, container_id: str) -> None:
+        """Remove a container."""
+        self.request("DELETE", f"/containers/{container_id}")
+
+    def python(self, container_id: str, code: str) -> str:
+        """Run Python; give its text output. Raises when the call did not complete."""
+        call = self.request("POST", f"/containers/{container_id}/code_interpreter_calls", {"code": code})
+        if call["status"] != "completed":
+            raise RuntimeError(f"the call ended as {call['status']}: {call['outputs']}")
+        return "".join(output["logs"] for output in call["outputs"] if output["type"] == "logs")
+
+    def _send(self, method: str, path: str, body: dict[str, object] | None) -> Any:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=120)
+            self._local.connection = connection
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), self._headers)
+            response = connection.getresponse()
+            payload = response.read()
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            self._local.connection = None
+            raise
+        if response.status // 100 != 2:
+            raise RuntimeError(f"{method} {path} answered {response.status}: {payload[:300]!r}")
+        return json.loads(payload)
