@@ -1,64 +1,76 @@
-"""The contract's ``Stream`` over a connected socket, for every runtime that reaches its agents by one."""
+"""The contract's ``Stream`` over a connected socket, for every runtime that reaches its agents by one.
+
+asyncio's own transports are not used: when a write fails they throw away what the other side said before it hung
+up, and that is where an agent says why it refused.
+"""
 
 import asyncio
 import socket
-from contextlib import suppress
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from atoll.runtime.contract import Stream
 
-_READ_BUFFER_BYTES: Final = 256 * 1024
-
 
 async def stream_from_socket(sock: socket.socket) -> Stream:
-    """Take over a connected stream socket (Unix or TCP); it is closed with the stream, or here on failure."""
-    sock.setblocking(False)
-    try:
-        if sock.family == socket.AF_UNIX:
-            reader, writer = await asyncio.open_unix_connection(sock=sock, limit=_READ_BUFFER_BYTES)
-        else:
-            reader, writer = await asyncio.open_connection(sock=sock, limit=_READ_BUFFER_BYTES)
-    except BaseException:
+    """Take over a connected stream socket (Unix or TCP); it is closed with the stream.
+
+    Raises ``ValueError``, and closes the socket, when it is of another kind.
+    """
+    if sock.type != socket.SOCK_STREAM:
         sock.close()
-        raise
-    # Nothing may wait in this process's buffer: a finished write is in the kernel, so that whoever watches
-    # for progress sees the other side's, and hanging up drops nothing that was reported as written.
-    writer.transport.set_write_buffer_limits(high=0)
-    return SocketStream(reader, writer)
+        raise ValueError("a stream needs a stream socket")
+    sock.setblocking(False)
+    return SocketStream(sock)
 
 
 class SocketStream:
-    """A duplex stream on asyncio's own buffers: at most twice ``_READ_BUFFER_BYTES`` is read ahead."""
+    """Reads and writes go straight to the kernel: what ``write`` took is in the socket, nothing is read ahead."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._operations = 0
+        self._closed = False
 
     async def read(self, size_max: int) -> bytes:
         """Give 1 to ``size_max`` bytes, or none at the end. Raises ``ConnectionError`` when it broke."""
-        try:
-            return await self._reader.read(size_max)
-        except OSError as error:
-            raise _as_connection_error(error) from error
+        if self._closed:
+            return b""
+        with self._operation():
+            return await asyncio.get_running_loop().sock_recv(self._socket, size_max)
 
     async def write(self, data: bytes) -> None:
         """Take all of ``data``, waiting while the other side does not read. Raises ``ConnectionError``."""
-        if self._writer.is_closing():
+        if self._closed:
             raise ConnectionResetError("the stream is closed")
-        try:
-            self._writer.write(data)
-            await self._writer.drain()
-        except OSError as error:
-            raise _as_connection_error(error) from error
-        if self._writer.is_closing():  # asyncio wakes a waiting writer without an error when we hang up ourselves
-            raise ConnectionResetError("the stream was closed while it was written to")
+        with self._operation():
+            await asyncio.get_running_loop().sock_sendall(self._socket, data)
 
     async def aclose(self) -> None:
-        """Hang up at once: what the other side has not taken is dropped. Never raises; may be repeated."""
-        self._writer.transport.abort()
+        """Hang up at once and wake whoever waits in a read or a write. Never raises; may be repeated."""
+        if self._closed:
+            return
+        self._closed = True
         with suppress(OSError):
-            await self._writer.wait_closed()
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._release()
 
+    @contextmanager
+    def _operation(self) -> Iterator[None]:
+        self._operations += 1
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, ConnectionError):
+                raise
+            raise ConnectionError(str(error)) from error
+        finally:
+            self._operations -= 1
+            if self._closed:
+                self._release()
 
-def _as_connection_error(error: OSError) -> ConnectionError:
-    return error if isinstance(error, ConnectionError) else ConnectionError(str(error))
+    def _release(self) -> None:
+        # A descriptor that the event loop still watches must not be closed: its number may be another's by the
+        # time the loop looks at it again. The last operation to end closes it; the shutdown has woken them all.
+        if self._operations == 0:
+            self._socket.close()
