@@ -42,10 +42,15 @@ def is_id(prefix: Prefix, text: str) -> bool:
     return _PATTERNS[prefix].fullmatch(text) is not None
 
 
-def created_at(identifier: str) -> int:
+def created_at_ns(prefix: Prefix, identifier: str) -> int:
+    """Give the unix nanosecond at which a well-formed id was made."""
+    digits = identifier.removeprefix(prefix)
+    return int(digits[:8], 16) * _NANOSECONDS_PER_SECOND + int(digits[8:16], 16)
+
+
+def created_at(prefix: Prefix, identifier: str) -> int:
     """Give the unix second at which a well-formed id was made."""
-    digits = identifier.removeprefix(identifier[: len(identifier.rstrip("0123456789abcdef"))])
-    return int(digits[:8], 16)
+    return created_at_ns(prefix, identifier) // _NANOSECONDS_PER_SECOND
 
 
 class IdGenerator:

@@ -1,0 +1,202 @@
+"""Rows of containers."""
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import func as sql
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from atoll.model.containers import Container, ContainerStatus
+from atoll.model.ids import ContainerId, ProjectId, SandboxId
+from atoll.model.memory_limit import MemoryLimit
+from atoll.model.network_policy import NetworkPolicy
+from atoll.model.pages import Page, PageQuery
+from atoll.store.paging import fetch_page
+from atoll.store.tables import container_files
+from atoll.store.tables import containers as table
+
+_IDS_PER_QUERY = 500
+
+
+async def add(connection: AsyncConnection, container: Container) -> None:
+    """Write a new row."""
+    await connection.execute(
+        insert(table).values(
+            id=container.id,
+            project_id=container.project_id,
+            name=container.name,
+            created_at=container.created_at,
+            last_active_at=container.last_active_at,
+            expires_after_minutes=container.expires_after_minutes,
+            expires_at=container.expires_at,
+            memory_limit=container.memory_limit.value,
+            network_policy=_write_policy(container.network_policy),
+            status=container.status.value,
+            sandbox_id=container.sandbox_id,
+        )
+    )
+
+
+async def find(connection: AsyncConnection, project_id: ProjectId, container_id: ContainerId) -> Container | None:
+    """Give a project's container."""
+    query = select(table).where(table.c.id == container_id, table.c.project_id == project_id)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else _read(row)
+
+
+async def page(
+    connection: AsyncConnection, project_id: ProjectId, query: PageQuery, name: str | None
+) -> Page[Container]:
+    """Give one page of a project's containers, of one name only when ``name`` is given."""
+    wanted = select(table).where(table.c.project_id == project_id)
+    if name is not None:
+        wanted = wanted.where(table.c.name == name)
+    return await fetch_page(connection, wanted, table.c.id, query, _read)
+
+
+async def count_running(connection: AsyncConnection, project_id: ProjectId) -> int:
+    """Count a project's running containers."""
+    query = select(sql.count()).where(table.c.project_id == project_id, table.c.status == ContainerStatus.RUNNING.value)
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def hold_running(connection: AsyncConnection, container_id: ContainerId) -> bool:
+    """Tell whether a container runs, and keep it from changing until the transaction ends."""
+    query = (
+        select(table.c.id)
+        .where(table.c.id == container_id, table.c.status == ContainerStatus.RUNNING.value)
+        .with_for_update()
+    )
+    return (await connection.execute(query)).one_or_none() is not None
+
+
+async def remove(connection: AsyncConnection, project_id: ProjectId, container_id: ContainerId) -> Container | None:
+    """Remove a row and its files' rows; gives what it was, or ``None`` when there was none."""
+    query = delete(table).where(table.c.id == container_id, table.c.project_id == project_id).returning(*table.c)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else _read(row)
+
+
+async def replace_sandbox(
+    connection: AsyncConnection, container_id: ContainerId, old: SandboxId | None, new: SandboxId
+) -> bool:
+    """Put another sandbox behind a running container, if ``old`` is still the one behind it."""
+    query = (
+        update(table)
+        .where(
+            table.c.id == container_id,
+            table.c.status == ContainerStatus.RUNNING.value,
+            table.c.sandbox_id == old,
+        )
+        .values(sandbox_id=new)
+    )
+    return (await connection.execute(query)).rowcount == 1
+
+
+async def touch(connection: AsyncConnection, active_at: Mapping[ContainerId, int]) -> None:
+    """Move ``last_active_at`` of running containers forward (unix seconds); never backwards."""
+    if not active_at:
+        return
+    moment = bindparam("moment", type_=table.c.last_active_at.type)
+    query = (
+        update(table)
+        .where(
+            table.c.id == bindparam("container"),
+            table.c.status == ContainerStatus.RUNNING.value,
+            table.c.last_active_at < moment,
+        )
+        .values(last_active_at=moment, expires_at=moment + table.c.expires_after_minutes * 60)
+    )
+    # In the order of ids, so that two writers on PostgreSQL cannot wait for each other.
+    rows = [{"container": key, "moment": value} for key, value in sorted(active_at.items())]
+    await connection.execute(query, rows)
+
+
+async def due(connection: AsyncConnection, now: int, rows_max: int) -> tuple[Container, ...]:
+    """Give running containers whose time is over at ``now``, the longest overdue first."""
+    query = (
+        select(table)
+        .where(table.c.status == ContainerStatus.RUNNING.value, table.c.expires_at <= now)
+        .order_by(table.c.expires_at)
+        .limit(rows_max)
+    )
+    return tuple(_read(row) for row in await connection.execute(query))
+
+
+async def expire(connection: AsyncConnection, container_id: ContainerId, now: int) -> tuple[SandboxId | None] | None:
+    """Mark a container expired if it runs and its time is over at ``now``; its files' rows go.
+
+    Gives the sandbox that stood behind it, in a tuple of one, or ``None`` when nothing was marked.
+    """
+    row = (
+        await connection.execute(
+            select(table.c.sandbox_id)
+            .where(
+                table.c.id == container_id,
+                table.c.status == ContainerStatus.RUNNING.value,
+                table.c.expires_at <= now,
+            )
+            .with_for_update()
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    await connection.execute(
+        update(table).where(table.c.id == container_id).values(status=ContainerStatus.EXPIRED.value, sandbox_id=None)
+    )
+    await connection.execute(delete(container_files).where(container_files.c.container_id == container_id))
+    return (row.sandbox_id,)
+
+
+async def forget_expired(connection: AsyncConnection, before: int, rows_max: int) -> int:
+    """Remove rows that expired at or before ``before`` (unix second); gives how many."""
+    old = (
+        select(table.c.id)
+        .where(table.c.status == ContainerStatus.EXPIRED.value, table.c.expires_at <= before)
+        .order_by(table.c.expires_at)
+        .limit(rows_max)
+    )
+    return (await connection.execute(delete(table).where(table.c.id.in_(old)))).rowcount
+
+
+async def sandboxes_in_use(connection: AsyncConnection, asked: Collection[SandboxId]) -> set[SandboxId]:
+    """Give those of ``asked`` that stand behind a container."""
+    wanted = sorted(asked)
+    used: set[SandboxId] = set()
+    for start in range(0, len(wanted), _IDS_PER_QUERY):
+        part = wanted[start : start + _IDS_PER_QUERY]
+        rows = await connection.execute(select(table.c.sandbox_id).where(table.c.sandbox_id.in_(part)))
+        used.update(SandboxId(row.sandbox_id) for row in rows)
+    return used
+
+
+async def newest_id(connection: AsyncConnection) -> str | None:
+    """Give the largest id there is."""
+    newest: str | None = (await connection.execute(select(sql.max(table.c.id)))).scalar_one()
+    return newest
+
+
+def _write_policy(policy: NetworkPolicy) -> str:
+    return json.dumps({"type": policy.type, "allowed_domains": list(policy.allowed_domains)})
+
+
+def _read_policy(text: str) -> NetworkPolicy:
+    value = json.loads(text)
+    return NetworkPolicy(type=value["type"], allowed_domains=tuple(value["allowed_domains"]))
+
+
+def _read(row: Row[Any]) -> Container:
+    return Container(
+        id=ContainerId(row.id),
+        project_id=ProjectId(row.project_id),
+        name=row.name,
+        created_at=row.created_at,
+        last_active_at=row.last_active_at,
+        expires_after_minutes=row.expires_after_minutes,
+        memory_limit=MemoryLimit(row.memory_limit),
+        network_policy=_read_policy(row.network_policy),
+        status=ContainerStatus(row.status),
+        sandbox_id=None if row.sandbox_id is None else SandboxId(row.sandbox_id),
+    )
