@@ -1,0 +1,172 @@
+"""Asking an agent to do things: one method an operation, nothing taken on trust."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+from atoll.agent.download import Download
+from atoll.agent.errors import AgentMisbehavedError
+from atoll.agent.exchange import Exchange, open_exchange
+from atoll.agent.fields import Fields, read_boolean, read_integer
+from atoll.agent.files import AgentContent, AgentFile, FileListing, ListingReader, is_data_path, read_file
+from atoll.agent.patience import Patience
+from atoll.agent.python import AgentPythonEvent, PythonReader
+from atoll.agent.shell import AgentShellEvent, ShellReader
+from atoll.agent.upload import Upload
+from atoll.guest.protocol import PROTOCOL_VERSION, FrameType
+from atoll.runtime.contract import Stream
+
+IMAGES_MAX: Final = 100
+IMAGES_BYTES_MAX: Final = 64 * 1024 * 1024
+
+Event_co = TypeVar("Event_co", covariant=True)
+Event = TypeVar("Event")
+
+
+class CallReader(Protocol[Event_co]):
+    """What turns a call's frames into events."""
+
+    def take(self, frame_type: FrameType, payload: bytes) -> Iterator[Event_co]:
+        """Give the events of the next frame."""
+        ...
+
+
+class AgentClient:
+    """Speaks with one sandbox's agent, each operation on a connection of its own.
+
+    ``dial`` connects and bounds itself. Every method raises what ``dial`` raises, and ``AgentError``. The generators
+    dial when first iterated; close them (``contextlib.aclosing``) to hang up, which interrupts the call.
+    """
+
+    def __init__(self, dial: Callable[[], Awaitable[Stream]], *, patience: Patience | None = None) -> None:
+        self._dial = dial
+        self._patience = patience or Patience()
+
+    async def hello(self) -> None:
+        """Check that the agent is there and speaks this version of the protocol."""
+        result = await self._ask({"op": "hello"})
+        if read_integer(result, "protocol", 0, 2**31) != PROTOCOL_VERSION:
+            raise AgentMisbehavedError("the agent speaks another version of the protocol")
+
+    def python(
+        self, code: str, timeout_ms: int, output_bytes_max: int, images_max: int = IMAGES_MAX
+    ) -> AsyncGenerator[AgentPythonEvent, None]:
+        """Run code in the sandbox's Python; the last event, and only that, is an ``AgentPythonEnded``."""
+        request = {
+            "op": "python",
+            "code": code,
+            "timeout_ms": timeout_ms,
+            "output_bytes_max": output_bytes_max,
+            "images_max": images_max,
+        }
+        reader = PythonReader(
+            output_bytes_max=output_bytes_max, images_max=images_max, images_bytes_max=IMAGES_BYTES_MAX
+        )
+        return self._call(request, reader, timeout_ms)
+
+    def shell(
+        self, commands: Sequence[str], timeout_ms: int, output_chars_max: int
+    ) -> AsyncGenerator[AgentShellEvent, None]:
+        """Run commands one after the other; the last event, and only that, is an ``AgentShellEnded``."""
+        request = {
+            "op": "shell",
+            "commands": list(commands),
+            "timeout_ms": timeout_ms,
+            "output_chars_max": output_chars_max,
+        }
+        reader = ShellReader(commands_count=len(commands), output_chars_max=output_chars_max)
+        return self._call(request, reader, timeout_ms)
+
+    async def interrupt(self) -> bool:
+        """Stop the call that runs; tells whether one did."""
+        return read_boolean(await self._ask({"op": "interrupt"}), "interrupted")
+
+    async def restart(self) -> None:
+        """End every process of people's code; the next call has a fresh Python."""
+        await self._ask({"op": "restart"})
+
+    async def list_files(self, files_max: int) -> FileListing:
+        """Find at most ``files_max`` regular files under ``/mnt/data``, in no order."""
+        exchange = await self._open({"op": "files_list"})
+        reader = ListingReader(files_max)
+        try:
+            while reader.listing is None:
+                frame_type, payload = await exchange.receive(until=_now() + self._patience.idle_s)
+                reader.take(frame_type, payload)
+                if frame_type is FrameType.RESULT:
+                    exchange.expect_end()
+            return reader.listing
+        finally:
+            await exchange.aclose()
+
+    async def put_file(self, path: str, chunks: AsyncIterator[bytes], exclusive: bool) -> AgentFile:
+        """Write a file; with ``exclusive`` one that is there is not replaced (refused as ``exists``).
+
+        When this raises, whatever it raises, what was at ``path`` before is there unchanged, unless the connection
+        broke just before the agent's last word. Errors of ``chunks`` come out unchanged.
+        """
+        _require_data_path(path)
+        exchange = await self._open({"op": "file_put", "path": path, "exclusive": exclusive})
+        try:
+            file = read_file(await Upload(exchange, chunks, self._patience).run())
+        finally:
+            await exchange.aclose()
+        if file.path != path:
+            raise AgentMisbehavedError("the agent wrote another file than it was given")
+        return file
+
+    async def get_file(self, path: str, offset: int = 0, length: int | None = None) -> AgentContent:
+        """Start reading a file at ``offset``, for ``length`` bytes or to its end."""
+        _require_data_path(path)
+        exchange = await self._open({"op": "file_get", "path": path, "offset": offset, "length": length})
+        try:
+            download = Download(exchange, self._patience)
+            return AgentContent(size=await download.open(offset, length), chunks=download)
+        except BaseException:
+            await exchange.aclose()
+            raise
+
+    async def delete_file(self, path: str) -> bool:
+        """Remove a file; tells whether it was there."""
+        _require_data_path(path)
+        return read_boolean(await self._ask({"op": "file_delete", "path": path}), "deleted")
+
+    async def _open(self, request: Mapping[str, Any]) -> Exchange:
+        return await open_exchange(self._dial, request, send_s=self._patience.answer_s)
+
+    async def _ask(self, request: Mapping[str, Any]) -> Fields:
+        exchange = await self._open(request)
+        try:
+            return await exchange.receive_result(until=_now() + self._patience.answer_s)
+        finally:
+            await exchange.aclose()
+
+    async def _call(
+        self, request: Mapping[str, Any], reader: CallReader[Event], timeout_ms: int
+    ) -> AsyncGenerator[Event, None]:
+        exchange = await self._open(request)
+        try:
+            deadline = _now() + timeout_ms / 1000 + self._patience.call_grace_s
+            finished = False
+            while not finished:
+                frame_type, payload = await exchange.receive(until=deadline)
+                finished = frame_type is FrameType.RESULT
+                if finished:
+                    exchange.expect_end()
+                handed_over_at = _now()
+                for event in reader.take(frame_type, payload):
+                    yield event
+                # The time that a slow reader above holds us up, and through the socket the agent too, is not the
+                # agent's.
+                deadline += _now() - handed_over_at
+        finally:
+            await exchange.aclose()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _require_data_path(path: str) -> None:
+    if not is_data_path(path):
+        raise ValueError(f"not the path of a file in a container: {path!a}")

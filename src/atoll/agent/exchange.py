@@ -1,0 +1,135 @@
+"""One connection to an agent, one operation: frames out, frames in, every wait with a deadline."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from atoll.agent.errors import AgentGoneError, AgentMisbehavedError, AgentOverdueError, AgentRefusedError
+from atoll.agent.fields import Fields, read_fields, read_string
+from atoll.agent.text import printable
+from atoll.guest.protocol import (
+    FAILURE_CODES,
+    FrameDecoder,
+    FrameType,
+    ProtocolError,
+    encode,
+    encode_json,
+)
+from atoll.runtime.contract import Stream
+
+_READ_BYTES: Final = 256 * 1024
+
+Frame = tuple[FrameType, bytes]
+
+
+async def open_exchange(
+    dial: Callable[[], Awaitable[Stream]], request: Mapping[str, Any], *, send_s: float
+) -> "Exchange":
+    """Dial, which bounds itself, and send the request within ``send_s`` seconds.
+
+    Raises what ``dial`` raises, ``AgentOverdueError``, and ``AgentRefusedError`` for a request that does not fit
+    the protocol.
+    """
+    frame = _encode_request(request)
+    exchange = Exchange(await dial())
+    try:
+        with suppress(ConnectionError):  # what the agent said before it hung up is still to be received
+            await exchange.send(frame, within_s=send_s)
+    except BaseException:
+        await exchange.aclose()
+        raise
+    return exchange
+
+
+class Exchange:
+    """Sends bytes, gives frames; a FAILURE is raised. Hanging up (``aclose``) cancels the operation."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._decoder = FrameDecoder()
+        self._frames: deque[Frame] = deque()
+
+    async def send(self, frame: bytes, *, within_s: float) -> None:
+        """Send a frame. Raises ``AgentOverdueError``, and ``ConnectionError``: ``receive`` then tells why."""
+        with _overdue("stopped taking what it was sent"):
+            async with asyncio.timeout(within_s):
+                await self._stream.write(frame)
+
+    async def receive(self, *, until: float | None) -> Frame:
+        """Give the next frame, by ``until`` in the event loop's time; ``None`` leaves the watch to the caller.
+
+        Raises ``AgentRefusedError``, ``AgentGoneError``, ``AgentMisbehavedError``, ``AgentOverdueError``.
+        """
+        if not self._frames:
+            await self._read_frames(until)
+        frame_type, payload = self._frames.popleft()
+        if frame_type is FrameType.FAILURE:
+            self.expect_end()
+            raise _read_failure(payload)
+        return frame_type, payload
+
+    async def receive_result(self, *, until: float | None) -> Fields:
+        """Give the RESULT that must be the next and last frame."""
+        frame_type, payload = await self.receive(until=until)
+        if frame_type is not FrameType.RESULT:
+            raise AgentMisbehavedError(f"a {frame_type.name} frame instead of the result")
+        self.expect_end()
+        return read_fields(payload)
+
+    def expect_end(self) -> None:
+        """Check, after the final frame, that nothing came with it."""
+        if self._frames or not self._decoder.at_boundary:
+            raise AgentMisbehavedError("the agent went on after its final word")
+
+    async def aclose(self) -> None:
+        """Hang up. Never raises; may be repeated."""
+        await self._stream.aclose()
+
+    async def _read_frames(self, until: float | None) -> None:
+        while not self._frames:
+            with _overdue("did not answer in time"):
+                async with asyncio.timeout_at(until):
+                    try:
+                        data = await self._stream.read(_READ_BYTES)
+                    except ConnectionError as error:
+                        raise AgentGoneError("the connection to the agent broke") from error
+            if not data:
+                raise AgentGoneError("the agent hung up before its answer was complete")
+            try:
+                self._frames.extend(self._decoder.feed(data))
+            except ProtocolError as error:
+                raise AgentMisbehavedError(str(error)) from error
+
+
+def frames_of(chunk: bytes, size_max: int) -> Iterator[bytes]:
+    """Cut bytes of any length into DATA frames."""
+    view = memoryview(chunk)
+    for start in range(0, len(chunk), size_max):
+        yield encode(FrameType.DATA, bytes(view[start : start + size_max]))
+
+
+@contextmanager
+def _overdue(what: str) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise AgentOverdueError(f"the agent {what}") from error
+
+
+def _encode_request(request: Mapping[str, Any]) -> bytes:
+    try:
+        return encode_json(FrameType.REQUEST, dict(request))
+    except ProtocolError as error:
+        raise AgentRefusedError("too_large", "the request is too large for one message") from error
+    except UnicodeEncodeError as error:
+        raise AgentRefusedError("bad_request", "the request holds text that is not Unicode") from error
+
+
+def _read_failure(payload: bytes) -> AgentRefusedError:
+    fields = read_fields(payload)
+    code = read_string(fields, "code")
+    if code not in FAILURE_CODES:
+        raise AgentMisbehavedError("a failure of no known kind")
+    return AgentRefusedError(code, printable(read_string(fields, "message")))
