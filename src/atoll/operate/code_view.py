@@ -1,0 +1,101 @@
+"""Letting the server's user read the program where its folders are closed to it, as a clone below /root is.
+
+The server loads modules and data files after it became an ordinary user. Instead of opening anybody's home, the
+process gets a mount namespace of its own, in which a closed folder holds the program's own folders and nothing else.
+"""
+
+import ctypes
+import os
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Final
+
+import atoll
+from atoll.operate.folders import first_closed
+from atoll.operate.system_user import SystemUser, UserError
+
+_CLONE_NEWNS: Final = 0x00020000
+_MS_RDONLY: Final = 1
+_MS_NOSUID: Final = 2
+_MS_NODEV: Final = 4
+_MS_REMOUNT: Final = 32
+_MS_BIND: Final = 4096
+_MS_REC: Final = 16384
+_MS_PRIVATE: Final = 1 << 18
+
+
+def open_to(user: SystemUser) -> None:
+    """See to it that ``user`` can read the program in this process. To be called as root, with one thread.
+
+    Raises ``UserError`` when that cannot be.
+    """
+    folders = _program_folders()
+    hidden = {folder: closed for folder in folders if (closed := first_closed(folder, user)) is not None}
+    if not hidden:
+        return
+    try:
+        _mount_views(hidden)
+    except OSError as error:
+        closed = next(iter(hidden.values()))
+        raise UserError(_explain(closed, user) + f" (A private view of it failed: {error.strerror}.)") from error
+    for folder in hidden:
+        closed_still = first_closed(folder, user)
+        if closed_still is not None:
+            raise UserError(_explain(closed_still, user))
+
+
+def _explain(closed: Path, user: SystemUser) -> str:
+    return (
+        f"The user {user.name!r}, as which the server runs, cannot read {closed}, where Atoll's program is.\n"
+        f"Open it (chmod -R o+rX {closed}) or move Atoll to a folder that all can read, such as /opt."
+    )
+
+
+def _program_folders() -> list[Path]:
+    """Give every existing folder or file that Python loads from; outer ones first, none twice."""
+    candidates = {
+        Path(place).absolute()
+        for place in (*sys.path, sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), *atoll.__path__)
+        if place
+    }
+    candidates |= {place.resolve() for place in candidates}
+    found: list[Path] = []
+    for place in sorted(candidates, key=lambda path: len(path.parts)):
+        if place.exists() and not any(place.is_relative_to(outer) for outer in found):
+            found.append(place)
+    return found
+
+
+def _mount_views(hidden: dict[Path, Path]) -> None:
+    """Cover each closed folder by an empty one that holds only the program's folders."""
+    handles = {folder: os.open(folder, os.O_PATH | os.O_CLOEXEC) for folder in hidden}
+    libc = ctypes.CDLL(None, use_errno=True)
+    _check(libc.unshare(_CLONE_NEWNS))
+    _mount(libc, None, Path("/"), None, _MS_REC | _MS_PRIVATE)
+    for closed in sorted(set(hidden.values()), key=lambda path: len(path.parts)):
+        if closed in hidden:
+            continue  # the folder itself is closed: no view of it would be open
+        _mount(libc, "tmpfs", closed, "tmpfs", _MS_NOSUID | _MS_NODEV, data="mode=755,size=1m")
+        for folder in (folder for folder, above in hidden.items() if above == closed):
+            if Path(f"/proc/self/fd/{handles[folder]}").is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+            else:
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                folder.touch()
+            _mount(libc, f"/proc/self/fd/{handles[folder]}", folder, None, _MS_BIND | _MS_REC)
+        _mount(libc, None, closed, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
+    for handle in handles.values():
+        os.close(handle)
+
+
+def _mount(
+    libc: ctypes.CDLL, source: str | None, target: Path, kind: str | None, flags: int, *, data: str = ""
+) -> None:
+    words = (None if word is None else os.fsencode(word) for word in (source, target, kind))
+    _check(libc.mount(*words, ctypes.c_ulong(flags), data.encode() or None))
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

@@ -1,0 +1,57 @@
+"""The server child: loads everything, becomes an ordinary user, then speaks HTTP."""
+
+import importlib
+import math
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+import uvicorn
+
+from atoll.operate import code_view
+from atoll.operate.logs import configure_logging
+from atoll.operate.system_user import become, end_with_parent
+from atoll.operate.task import Task
+from atoll.settings import Settings
+
+_KEEP_ALIVE_S: Final = 75
+_LOADED_LATE: Final = (
+    "uvloop",
+    "uvicorn.loops.uvloop",
+    "uvicorn.protocols.http.httptools_impl",
+    "uvicorn.lifespan.on",
+)
+
+
+def run_server(task: Task) -> None:
+    """Serve on the inherited socket until SIGTERM, then let running calls finish up to ``shutdown_grace_s``.
+
+    Raises ``UserError`` when the server's user cannot read the program.
+    """
+    configure_logging(task.settings.log_level)
+    from atoll.server import create_app  # noqa: PLC0415 - it loads all of the server, which must log by then
+
+    for name in _LOADED_LATE:
+        importlib.import_module(name)
+    if task.user is not None:
+        code_view.open_to(task.user)
+        become(task.user)
+        end_with_parent(task.launcher_pid)
+    listening = socket.socket(fileno=task.listening_fd)
+    app = create_app(task.settings, first_key=task.first_key)
+    uvicorn.Server(_uvicorn_config(app, task.settings)).run(sockets=[listening])
+
+
+def _uvicorn_config(app: Callable[..., Any], settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, math.ceil(settings.shutdown_grace_s)),
+    )
