@@ -1,0 +1,1 @@
+"""Atoll's tests; a package so that test modules can import `tests.harness`."""
