@@ -10,8 +10,6 @@ from tests.harness.api import Api
 from tests.harness.requirements import unmet
 from tests.harness.server import IMAGES_DIR, AtollServer, RuntimeName
 
-pytest.register_assert_rewrite("tests.harness.api", "tests.sdk.checks")
-
 _SERVERS = pytest.StashKey[list[AtollServer]]()
 _LOG_STARTS = pytest.StashKey[dict[AtollServer, int]]()
 
