@@ -1,2 +1,49 @@
+"""The Typer application with every command that speaks HTTP."""
+
+from typing import Annotated, Final
+
 import typer
-app = typer.Typer(name="atoll", no_args_is_help=True)
+
+import atoll
+from atoll.cli.connection import Local, Target
+from atoll.cli.containers import create, interrupt, ls, restart, rm, show
+from atoll.cli.files import cp, files
+from atoll.cli.run import run
+from atoll.cli.sh import sh
+
+app: Final = typer.Typer(
+    name="atoll",
+    help="Containers to compute in, on your own machine.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"atoll {atoll.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def connect_options(
+    context: typer.Context,
+    *,
+    base_url: Annotated[
+        str | None, typer.Option(help="Where the server is; else ATOLL_BASE_URL, else the one on this machine.")
+    ] = None,
+    api_key: Annotated[
+        str | None, typer.Option(help="The key; else ATOLL_API_KEY, else the one kept on this machine.")
+    ] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Keep what the options before the command say."""
+    find_local = context.obj if callable(context.obj) else Local
+    context.obj = Target(base_url, api_key, find_local)
+
+
+for command in (create, ls, show, rm, run, sh, cp, files, interrupt, restart):
+    app.command(rich_help_panel="Containers")(command)

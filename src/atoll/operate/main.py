@@ -12,3 +12,6 @@ def main() -> None:
 
 app.command(rich_help_panel="This machine")(serve)
 app.command(rich_help_panel="This machine")(config)
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 
-from atoll.operate.failure import fail
+from atoll.cli.failure import fail
 from atoll.operate.first_key import keep_key
 from atoll.operate.folders import FolderError, prepare_folders
 from atoll.operate.instance_lock import AlreadyRunningError, InstanceLock

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atoll.operate.failure import fail
+from atoll.cli.failure import fail
 from atoll.settings import DESCRIPTIONS, Loaded, SettingsError, default_text, load, type_text
 
 

@@ -1,0 +1,50 @@
+"""Arguments that several commands share."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from atoll.cli.connection import Target
+from atoll.cli.failure import fail
+
+Container = Annotated[str, typer.Argument(help="A container's id, or its name where no other has it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")]
+TimeoutSeconds = Annotated[
+    float | None,
+    typer.Option("--timeout", help="Seconds after which the call is stopped.", metavar="SECONDS", min=0.001),
+]
+FromFile = Annotated[Path | None, typer.Option("--file", "-f", help="Read it from a file.", dir_okay=False)]
+
+
+def target_of(context: typer.Context) -> Target:
+    """Give what the options before the command said."""
+    target = context.obj
+    assert isinstance(target, Target)  # noqa: S101 - set by the application's callback, for the type checker
+    return target
+
+
+def milliseconds(seconds: float | None) -> int | None:
+    """Turn an option's seconds into the API's milliseconds."""
+    return None if seconds is None else max(1, round(seconds * 1000))
+
+
+def read_source(text: str | None, file: Path | None, noun: str) -> str:
+    """Give code: from the argument, from stdin for ``-``, or from a file."""
+    if (text is None) == (file is None):
+        fail(f"Give the {noun} as an argument, `-` to read it from stdin, or --file.", code=2)
+    try:
+        if file is not None:
+            return file.read_text("utf-8")
+        return sys.stdin.read() if text == "-" else str(text)
+    except OSError as error:
+        fail(f"{file} cannot be read: {error.strerror}.")
+    except UnicodeDecodeError:
+        fail(f"The {noun} is not UTF-8 text.")
+
+
+def print_json(value: Any) -> None:
+    """Print an answer for programs."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

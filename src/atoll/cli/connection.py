@@ -1,0 +1,164 @@
+"""The way to the server: where it is, with which key, and what is said when it does not work."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from atoll.cli.failure import fail
+from atoll.settings import client_base_url, first_api_key
+
+if TYPE_CHECKING:
+    import httpx
+
+DEFAULT_BASE_URL: Final = "http://127.0.0.1:8484/v1"
+PAGE_LIMIT: Final = 100
+_CONNECT_TIMEOUT_S: Final = 10.0
+_CONTAINER_ID: Final = re.compile(r"cntr_[0-9a-f]{48}")
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What can be found out on the server's own machine; both ``None`` elsewhere."""
+
+    base_url: str | None = None
+    api_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the command line's own options say, and how to look for the rest on this machine."""
+
+    base_url: str | None
+    api_key: str | None
+    find_local: Callable[[], Local]
+
+    def resolve(self) -> tuple[str, str]:
+        """Give base URL and key: from options, then the environment, then this machine's own Atoll."""
+        base_url = self.base_url or client_base_url()
+        api_key = self.api_key or first_api_key()
+        if base_url is None or api_key is None:
+            local = self.find_local()
+            # A key found here belongs to the Atoll here: it is never sent to another.
+            if base_url is None:
+                base_url, api_key = local.base_url or DEFAULT_BASE_URL, api_key or local.api_key
+            elif _same_place(base_url, local.base_url):
+                api_key = api_key or local.api_key
+        if api_key is None:
+            fail(
+                "No API key. Set ATOLL_API_KEY or give --api-key; on the server's machine, run this as the user "
+                "that can read its key (sudo)."
+            )
+        return base_url.rstrip("/"), api_key
+
+
+def _same_place(given: str, local: str | None) -> bool:
+    return local is not None and given.rstrip("/") == local.rstrip("/")
+
+
+class Connection:
+    """An open way to one server. Every method ends the command with a message when the server says no."""
+
+    def __init__(self, client: "httpx.Client") -> None:
+        self._client = client
+
+    def get(self, path: str, **query: Any) -> Any:
+        """GET, give the JSON answer."""
+        wanted = {name: value for name, value in query.items() if value is not None}
+        return self._answer(self._client.get(path, params=wanted))
+
+    def post(self, path: str, **body: Any) -> Any:
+        """POST JSON, leaving out what is ``None``, and give the JSON answer."""
+        return self._answer(
+            self._client.post(path, json={name: value for name, value in body.items() if value is not None})
+        )
+
+    def upload(self, path: str, name: str, content: Any) -> Any:
+        """POST a file as multipart form, give the JSON answer. ``content`` is an open binary file."""
+        return self._answer(self._client.post(path, files={"file": (name, content)}))
+
+    def delete(self, path: str) -> Any:
+        """DELETE, give the JSON answer."""
+        return self._answer(self._client.delete(path))
+
+    @contextmanager
+    def stream(self, method: str, path: str, **options: Any) -> "Iterator[httpx.Response]":
+        """Open an answer whose body comes bit by bit."""
+        with self._client.stream(method, path, **options) as response:
+            if response.is_error:
+                response.read()
+                self._answer(response)
+            yield response
+
+    def pages(self, path: str, limit: int | None = None, **query: Any) -> Iterator[dict[str, Any]]:
+        """Give a list's items, fetching page after page, up to ``limit``."""
+        after = None
+        left = limit
+        while left is None or left > 0:
+            page = self.get(path, limit=min(left or PAGE_LIMIT, PAGE_LIMIT), after=after, **query)
+            yield from page["data"]
+            if not page["has_more"] or not page["data"]:
+                return
+            after = page["data"][-1]["id"]
+            left = None if left is None else left - len(page["data"])
+
+    def find_container(self, name_or_id: str) -> str:
+        """Give a container's id. A name must belong to one container only; expired ones do not count."""
+        if _CONTAINER_ID.fullmatch(name_or_id):
+            return name_or_id
+        found = [item for item in self.pages("/containers", name=name_or_id) if item["status"] != "expired"]
+        if not found:
+            fail(f"There is no container with the id or name {name_or_id!r}.")
+        if len(found) > 1:
+            ids = "\n  ".join(item["id"] for item in found[:10])
+            fail(f"{len(found)} containers are named {name_or_id!r}; give an id:\n  {ids}")
+        return str(found[0]["id"])
+
+    def _answer(self, response: "httpx.Response") -> Any:
+        if response.is_error:
+            fail(explain(response))
+        try:
+            return response.json()
+        except ValueError:
+            fail(f"{response.url} did not answer with JSON: is this Atoll?")
+
+
+@contextmanager
+def connect(target: Target) -> Iterator[Connection]:
+    """Open a connection. What breaks on the way ends the command with a message."""
+    import httpx  # noqa: PLC0415 - slow to load, and `--help` needs none of it
+
+    base_url, api_key = target.resolve()
+    timeout = httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S)  # calls may wait for their turn
+    headers = {"Authorization": f"Bearer {api_key}"}
+    try:
+        with httpx.Client(
+            base_url=base_url, headers=headers, timeout=timeout, trust_env=_is_remote(base_url)
+        ) as client:
+            yield Connection(client)
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        fail(f"Cannot reach Atoll at {base_url}: {error}. Is it running (atoll serve)?")
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        fail(f"The base URL {base_url!r} cannot be used: {error}.", code=2)
+    except httpx.HTTPError as error:
+        fail(f"The connection to {base_url} broke: {str(error) or type(error).__name__}.")
+
+
+def _is_remote(base_url: str) -> bool:
+    """Proxies of the environment are for other machines."""
+    return re.match(r"https?://(127\.|localhost[:/]|\[::1\])", base_url) is None
+
+
+def explain(response: "httpx.Response") -> str:
+    """Say what an error answer says: message, field, request id."""
+    try:
+        error = response.json()["error"]
+        message, param = str(error["message"]), error.get("param")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message, param = response.text[:1000].strip() or response.reason_phrase, None
+    request_id = response.headers.get("x-request-id")
+    details = [f"status {response.status_code}"]
+    details += [f"param {param}"] if param else []
+    details += [f"request {request_id}"] if request_id else []
+    return f"{message} ({', '.join(details)})"

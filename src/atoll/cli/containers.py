@@ -1,0 +1,107 @@
+"""``atoll create|ls|show|rm|interrupt|restart``: containers as such."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atoll.cli.arguments import AsJson, Container, print_json, target_of
+from atoll.cli.connection import connect
+from atoll.cli.failure import fail
+from atoll.cli.tables import print_table, time_text
+
+_LIMIT_DEFAULT = 20
+
+
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="A name; several containers may share one.")],
+    *,
+    memory: Annotated[str | None, typer.Option(help="Memory limit: 1g (default), 4g, 16g or 64g.")] = None,
+    expires_after: Annotated[
+        int | None, typer.Option(help="Minutes that it lives after its last use.", metavar="MINUTES")
+    ] = None,
+    file: Annotated[
+        list[Path] | None, typer.Option("--file", "-f", help="Put a file in; may be repeated.", dir_okay=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a container and print its id."""
+    files = file or []
+    for path in files:
+        if not path.is_file():
+            fail(f"{path} is not a file.", code=2)
+    expiry = None if expires_after is None else {"anchor": "last_active_at", "minutes": expires_after}
+    with connect(target_of(context)) as connection:
+        made = connection.post("/containers", name=name, memory_limit=memory, expires_after=expiry)
+        for path in files:
+            with path.open("rb") as content:
+                connection.upload(f"/containers/{made['id']}/files", path.name, content)
+    if as_json:
+        print_json(made)
+    else:
+        sys.stdout.write(made["id"] + "\n")
+
+
+def ls(
+    context: typer.Context,
+    *,
+    name: Annotated[str | None, typer.Option(help="Only those of exactly this name.")] = None,
+    limit: Annotated[int, typer.Option(help="How many at most.", min=1)] = _LIMIT_DEFAULT,
+    everything: Annotated[bool, typer.Option("--all", "-a", help="All there are.")] = False,
+    order: Annotated[str, typer.Option(help="desc (newest first) or asc.")] = "desc",
+    as_json: AsJson = False,
+) -> None:
+    """List containers, newest first."""
+    with connect(target_of(context)) as connection:
+        found = list(connection.pages("/containers", None if everything else limit, name=name, order=order))
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("id", "name", "status", "memory", "created", "last active"),
+        (
+            (
+                item["id"],
+                item["name"],
+                item["status"],
+                item.get("memory_limit") or "-",
+                time_text(item["created_at"]),
+                time_text(item.get("last_active_at")),
+            )
+            for item in found
+        ),
+    )
+
+
+def show(context: typer.Context, container: Container) -> None:
+    """Print everything about a container, as JSON."""
+    with connect(target_of(context)) as connection:
+        print_json(connection.get(f"/containers/{connection.find_container(container)}"))
+
+
+def rm(
+    context: typer.Context,
+    containers: Annotated[list[str], typer.Argument(help="Ids, or names where no other has them.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Remove containers with all that is in them."""
+    with connect(target_of(context)) as connection:
+        # All are looked up first: a name that is no container's removes nothing.
+        gone = [connection.delete(f"/containers/{one}") for one in map(connection.find_container, containers)]
+    if as_json:
+        print_json(gone)
+
+
+def interrupt(context: typer.Context, container: Container) -> None:
+    """Stop the call that runs in a container; variables are kept."""
+    with connect(target_of(context)) as connection:
+        print_json(connection.post(f"/containers/{connection.find_container(container)}/interrupt"))
+
+
+def restart(context: typer.Context, container: Container) -> None:
+    """End everything that runs in a container; files are kept."""
+    with connect(target_of(context)) as connection:
+        print_json(connection.post(f"/containers/{connection.find_container(container)}/restart"))
