@@ -49,7 +49,7 @@ class _UnusableError(Exception):
 class Description:
     """What a reader must know of a setting beside its name and type.
 
-    ``low`` and ``high`` bound numbers, both included.
+    ``low`` and ``high`` bound numbers, both included. A ``secret`` one may hold a password within its URL.
     """
 
     text: str
@@ -91,11 +91,15 @@ class Settings:
         ),
     ] = _DERIVED
     database_url: Annotated[
-        str | None,
+        str,
         Description(
-            "SQLAlchemy URL of the database. Without one: SQLite, `atoll.db` in the data folder.", "Places", secret=True
+            "SQLAlchemy URL of the database (`postgresql+asyncpg://…`).",
+            "Places",
+            secret=True,
+            derive=lambda settings: f"sqlite+aiosqlite:///{settings.data_dir / 'atoll.db'}",
+            default_text="SQLite, `atoll.db` in the data folder",
         ),
-    ] = None
+    ] = _DERIVED
 
     host: Annotated[str, Description("Address to listen on.", "Server")] = "127.0.0.1"
     port: Annotated[int, Description("TCP port to listen on; 0 takes any free one.", "Server", low=0, high=65535)] = (
@@ -193,11 +197,6 @@ class Settings:
             if getattr(self, name) is _DERIVED and description.derive is not None:
                 object.__setattr__(self, name, description.derive(self))
         _check_together(self)
-
-    @property
-    def database_path(self) -> Path:
-        """Where the built-in database is, when ``database_url`` names no other."""
-        return self.data_dir / "atoll.db"
 
     @property
     def blobs_dir(self) -> Path:

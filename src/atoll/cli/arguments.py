@@ -11,7 +11,7 @@ from atoll.cli.connection import Target
 from atoll.cli.failure import fail
 
 Container = Annotated[str, typer.Argument(help="A container's id, or its name where no other has it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 TimeoutSeconds = Annotated[
     float | None,
     typer.Option("--timeout", help="Seconds after which the call is stopped.", metavar="SECONDS", min=0.001),

@@ -15,8 +15,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(Text(" ".join(harmless(cell).splitlines()), no_wrap=True, overflow="ignore") for cell in row))
-    console = Console()
-    Console(width=None if console.is_terminal else 10_000, soft_wrap=True).print(table)
+    # Lines are never cut: ids and paths are there to be copied, also from a narrow window.
+    Console(width=10_000).print(table)
 
 
 def time_text(unix_s: int | None) -> str:

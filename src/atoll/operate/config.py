@@ -1,38 +1,39 @@
 """``atoll config``: every setting, its value, and where that came from."""
 
-import json
-import sys
+import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Final
 
-import typer
-
+from atoll.cli.arguments import print_json
+from atoll.cli.tables import print_table
 from atoll.operate.settings_options import with_settings
 from atoll.settings import DESCRIPTIONS, Loaded, render
 
-_MASK = "********"
+_PASSWORD: Final = re.compile(r"(?<=://)([^/@]*):[^@]*@")
+_QUERY: Final = re.compile(r"\?.*", re.DOTALL)
 
 
 @with_settings()
 def config(loaded: Loaded, *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Print each setting, its value and where it came from. Secrets are masked."""
     if as_json:
-        rows = {name: {"value": _shown(loaded, name), "from": loaded.origins[name]} for name in DESCRIPTIONS}
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        print_json({name: {"value": _shown(loaded, name), "from": loaded.origins[name]} for name in DESCRIPTIONS})
         return
-    from rich.console import Console  # noqa: PLC0415 - slow to load
-    from rich.table import Table  # noqa: PLC0415 - slow to load
-    from rich.text import Text  # noqa: PLC0415 - slow to load
+    rows = ((name, _text(name, _shown(loaded, name)), loaded.origins[name]) for name in DESCRIPTIONS)
+    print_table(("setting", "value", "from"), rows)
 
-    table = Table("setting", "value", "from", box=None, pad_edge=False)
-    for name in DESCRIPTIONS:
-        value = _shown(loaded, name)
-        table.add_row(name, Text("-" if value is None else render(name, value)), Text(loaded.origins[name]))
-    Console(soft_wrap=True).print(table)
+
+def _text(name: str, value: object) -> str:
+    return "-" if value is None else render(name, value)
 
 
 def _shown(loaded: Loaded, name: str) -> Any:
     value = getattr(loaded.settings, name)
-    if DESCRIPTIONS[name].secret and value is not None:
-        return _MASK
+    if DESCRIPTIONS[name].secret:
+        return without_password(value)
     return str(value) if isinstance(value, Path) else value
+
+
+def without_password(url: str) -> str:
+    """Mask what may be secret in a URL: the password, and the whole query, where drivers take one too."""
+    return _QUERY.sub("?********", _PASSWORD.sub(r"\1:********@", url))

@@ -2,16 +2,19 @@
 
 from atoll.cli.app import app
 from atoll.operate.config import config
+from atoll.operate.image import image_app
+from atoll.operate.local import find_local
 from atoll.operate.serve import serve
 
 
 def main() -> None:
     """Run the command line."""
-    app()
+    app(obj=find_local)
 
 
-app.command(rich_help_panel="This machine")(serve)
-app.command(rich_help_panel="This machine")(config)
+for command in (serve, config):
+    app.command(rich_help_panel="This machine")(command)
+app.add_typer(image_app, name="image", rich_help_panel="This machine")
 
 if __name__ == "__main__":
     main()
