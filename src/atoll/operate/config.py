@@ -4,17 +4,17 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from atoll.cli.arguments import print_json
+from atoll.cli.arguments import AsJson, print_json
 from atoll.cli.tables import print_table
 from atoll.operate.settings_options import with_settings
 from atoll.settings import DESCRIPTIONS, Loaded, render
 
-_PASSWORD: Final = re.compile(r"(?<=://)([^/@]*):[^@]*@")
+_PASSWORD: Final = re.compile(r"(?<=://)([^/:@]*):[^/]*@")
 _QUERY: Final = re.compile(r"\?.*", re.DOTALL)
 
 
 @with_settings()
-def config(loaded: Loaded, *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def config(loaded: Loaded, *, as_json: AsJson = False) -> None:
     """Print each setting, its value and where it came from. Secrets are masked."""
     if as_json:
         print_json({name: {"value": _shown(loaded, name), "from": loaded.origins[name]} for name in DESCRIPTIONS})
