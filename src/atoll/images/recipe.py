@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from atoll.images.errors import RecipeError
 
-# Part of every recipe's hash: raise it when the same recipe comes out different because the builder changed.
+# Part of every recipe's hash, as is install.sh: raise it when the builder makes something else of the same recipe.
 BUILDER_VERSION: Final = 1
 
 _NAME: Final = re.compile(r"(?!img_)[a-z0-9][a-z0-9._-]{0,62}")
@@ -129,6 +129,7 @@ def _flatten(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 def _digest(folder: Path) -> str:
     """Hash what decides the image, in a form in which no two different recipes read the same."""
     digest = hashlib.sha256(f"atoll image {BUILDER_VERSION} {platform.machine()}\0".encode())
+    digest.update(hashlib.sha256((resources.files("atoll.images") / "install.sh").read_bytes()).digest())
     for path in _inputs(folder):
         kind, content = _content(path)
         name = os.fsencode(path.relative_to(folder))
