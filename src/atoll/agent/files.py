@@ -35,8 +35,16 @@ class FileListing:
     complete: bool
 
 
-class ClosableChunks(AsyncIterator[bytes], Protocol):
-    """Bytes on their way; closing stops the agent too."""
+class ClosableChunks(Protocol):
+    """An ``AsyncIterator`` of bytes on their way; closing it stops the agent too."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give itself."""
+        ...
+
+    async def __anext__(self) -> bytes:
+        """Give the next bytes, at least one."""
+        ...
 
     async def aclose(self) -> None:
         """Hang up. May be repeated, also before the first chunk was taken."""
