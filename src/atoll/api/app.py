@@ -1,0 +1,92 @@
+"""The ASGI application: all routes on given services."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from litestar import Litestar, Router
+from litestar.datastructures import State
+
+from atoll import __version__
+from atoll.api.auth import require_key
+from atoll.api.edge import Edge
+from atoll.api.errors import answer
+from atoll.api.metrics import Metrics
+from atoll.api.openapi import build_document
+from atoll.api.reference_page import render_page
+from atoll.api.request import METRICS, SERVICES, SPOOL_DIR, ApiRequest
+from atoll.api.routes import (
+    code_interpreter_calls,
+    container_files,
+    containers,
+    files,
+    health,
+    interrupt,
+    metrics,
+    reference,
+    shell_calls,
+)
+from atoll.service.app import Services
+
+_V1: Final = (
+    containers.list_containers,
+    containers.create_container,
+    containers.retrieve_container,
+    containers.delete_container,
+    container_files.list_container_files,
+    container_files.create_container_file,
+    container_files.retrieve_container_file,
+    container_files.delete_container_file,
+    container_files.retrieve_container_file_content,
+    files.list_files,
+    files.create_file,
+    files.retrieve_file,
+    files.delete_file,
+    files.retrieve_file_content,
+    code_interpreter_calls.create_code_interpreter_call,
+    shell_calls.create_shell_call,
+    interrupt.interrupt_container,
+    interrupt.restart_container,
+)
+
+OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
+
+
+def build_app(open_services: OpenServices, *, spool_dir: Path, drain_timeout_s: float = 10.0) -> Edge:
+    """Give the application. Services are opened when it starts and closed when its last request was answered.
+
+    ``spool_dir`` must exist by then. ``drain_timeout_s`` bounds how long the end waits for requests that were
+    cancelled and are still cleaning up.
+    """
+    counted = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with open_services() as services:
+            app.state[SERVICES] = services
+            yield
+            await edge.drained(drain_timeout_s)
+
+    inner = Litestar(
+        route_handlers=[
+            Router("/v1", route_handlers=_V1, guards=[require_key]),
+            Router("/", route_handlers=[metrics.metrics], guards=[require_key]),
+            health.health,
+            reference.openapi_document,
+            reference.reference_page,
+        ],
+        exception_handlers={Exception: answer},
+        lifespan=[lifespan],
+        logging_config=None,
+        openapi_config=None,
+        request_class=ApiRequest,
+        request_max_body_size=None,  # bodies are bounded where they are read, in our own words
+        state=State({METRICS: counted, SPOOL_DIR: spool_dir}),
+    )
+    document = build_document(inner.routes, version=__version__)
+    inner.state[reference.DOCUMENT] = msgspec.json.encode(document)
+    inner.state[reference.PAGE] = render_page(document)
+    edge = Edge(inner, counted)
+    return edge

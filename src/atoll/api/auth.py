@@ -1,0 +1,55 @@
+"""Who is asking: a Litestar guard that turns the key of a request into its project."""
+
+import re
+from typing import Any, Final
+
+from litestar.connection import ASGIConnection
+from litestar.enums import HttpMethod
+from litestar.handlers.base import BaseRouteHandler
+
+from atoll.api.body import header
+from atoll.api.request import services_of
+from atoll.model.errors import AuthenticationError
+
+_KEY_CHARS_MAX: Final = 1024
+_BEARER: Final = re.compile(r"bearer[ \t]+(\S.*)", re.IGNORECASE)
+_MISSING: Final = (
+    "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth "
+    "(i.e. Authorization: Bearer YOUR_KEY)."
+)
+
+
+async def require_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Let the request through as its key's project. Raises ``AuthenticationError``."""
+    if connection.scope.get("method") == HttpMethod.OPTIONS:
+        return  # Litestar's own answer, which tells the methods and nothing else
+    secret = presented_key(connection)
+    if secret is None:
+        raise AuthenticationError(_MISSING, code="missing_api_key")
+    if len(secret) > _KEY_CHARS_MAX:
+        raise incorrect_key(secret)
+    try:
+        connection.scope["user"] = await services_of(connection).keys.authenticate(secret)
+    except AuthenticationError as error:
+        raise incorrect_key(secret) from error
+
+
+def presented_key(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
+    """Give the key of ``Authorization: Bearer …``, which may hold spaces, or of ``api-key`` (Azure's clients)."""
+    authorization = header(connection.scope, b"authorization")
+    if authorization is not None:
+        match = _BEARER.fullmatch(authorization.strip())
+        return match[1] if match else None
+    return (header(connection.scope, b"api-key") or "").strip() or None
+
+
+def incorrect_key(secret: str) -> AuthenticationError:
+    """Say that a key opens nothing, with so little of it that only its owner recognises it."""
+    return AuthenticationError(f"Incorrect API key provided: {masked(secret)}.", code="invalid_api_key")
+
+
+def masked(secret: str) -> str:
+    """Give the first five and last three characters of a key that is long enough to lose them."""
+    if len(secret) < 20 or not secret.isascii() or not secret.isprintable():
+        return "…"
+    return f"{secret[:5]}…{secret[-3:]}"

@@ -1,0 +1,166 @@
+"""The outermost layer: what holds for every answer, whoever made it.
+
+Each gets ``x-request-id``, ``openai-processing-ms`` and ``x-content-type-options``, is counted, and is answered even
+when everything inside failed. ``/openai/v1`` (where Azure's clients look) is the same as ``/v1``; ``HEAD`` is ``GET``
+without the body.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, cast
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from atoll.api.errors import ClientGoneError, ErrorBody, Failure, failure_of
+from atoll.api.metrics import Metrics
+from atoll.api.scope import is_head, mark, method_of
+
+logger = logging.getLogger(__name__)
+
+_AZURE_PREFIX: Final = "/openai/v1"
+_CLIENT_GONE: Final = 499
+"""Counted where there was nobody left to answer, as nginx does."""
+
+
+class Edge:
+    """Wraps the application. ``clock`` gives seconds that never go back."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        new_request_id: Callable[[], str] = lambda: f"req_{secrets.token_hex(16)}",
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._clock = clock
+        self._new_request_id = new_request_id
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; everything that is not HTTP goes through as it is."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        self._active += 1
+        self._idle.clear()
+        try:
+            await self._answer(_inner_scope(scope), receive, send)
+        finally:
+            self._active -= 1
+            if not self._active:
+                self._idle.set()
+
+    async def drained(self, timeout_s: float) -> bool:
+        """Wait until no request is being answered any more; tells whether that came about in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        started_at = self._clock()
+        request_id = self._new_request_id()
+        mark(scope, request_id=request_id)
+        answer = _Answer(send, request_id, lambda: self._clock() - started_at, head=is_head(scope))
+        if is_head(scope):
+            scope["method"] = "GET"
+        try:
+            await self._app(scope, receive, answer.send)
+        except ClientGoneError:
+            logger.debug("the client of %s went away", request_id)
+        except asyncio.CancelledError:
+            # Only the server's own end cancels a request; the task ends here, so nobody waits for the cancellation.
+            await answer.fail(_stopping())
+        except Exception as error:  # noqa: BLE001 - the last resort: nothing may leave without an answer
+            await answer.fail(failure_of(error, scope))
+        finally:
+            route = str(scope.get("path_template") or "none")
+            status = answer.status or _CLIENT_GONE
+            self._metrics.answered(method_of(scope), route, status, self._clock() - started_at)
+
+
+class _Answer:
+    """The way out of one request: adds headers, knows whether the answer has begun."""
+
+    def __init__(self, send: Send, request_id: str, elapsed_s: Callable[[], float], *, head: bool) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._elapsed_s = elapsed_s
+        self._head = head
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        """Pass one message on, with what every answer has."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message = cast("Message", {**message, "headers": self._headers(message.get("headers", ()))})
+        elif message["type"] == "http.response.body" and self._head:
+            if message.get("more_body", False):
+                return
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await self._send(message)
+
+    async def fail(self, failure: Failure) -> None:
+        """Answer with a failure when nothing was said yet; otherwise break the answer off, so that it shows."""
+        if self.status is not None:
+            raise BrokenOffError
+        headers = {
+            **failure.headers,
+            "content-type": "application/json",
+            "content-length": str(len(failure.body)),
+        }
+        encoded = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+        await self.send({"type": "http.response.start", "status": failure.status, "headers": encoded})
+        await self.send({"type": "http.response.body", "body": failure.body, "more_body": False})
+
+    def _headers(self, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in given]
+        headers.append((b"x-request-id", self._request_id.encode("ascii")))
+        headers.append((b"openai-processing-ms", b"%d" % (self._elapsed_s() * 1000)))
+        headers.append((b"openai-version", b"2020-10-01"))
+        headers.append((b"x-content-type-options", b"nosniff"))
+        return headers
+
+
+class BrokenOffError(Exception):
+    """An answer could not be finished; the connection must be closed so that the client sees it."""
+
+
+def _inner_scope(scope: HTTPScope) -> HTTPScope:
+    """Give the scope that the application sees: its own copy, under ``/v1`` whatever base path was used."""
+    inner = cast("HTTPScope", dict(scope))
+    path = scope["path"]
+    if path.startswith(_AZURE_PREFIX) and path[len(_AZURE_PREFIX) :][:1] in ("", "/"):
+        inner["path"] = path.removeprefix("/openai")
+    return inner
+
+
+def _with_head(allow: bytes) -> bytes:
+    methods = {method.strip() for method in allow.decode("ascii").split(",")}
+    if "GET" in methods:
+        methods.add("HEAD")
+    return ", ".join(sorted(methods)).encode("ascii")
+
+
+def _stopping() -> Failure:
+    return Failure(
+        status=503,
+        error=ErrorBody(
+            message="The server is stopping and did not finish this request. Containers and their files are kept.",
+            type="server_error",
+            param=None,
+            code="server_stopping",
+        ),
+        headers={"Retry-After": "1", "Connection": "close", "x-should-retry": "false"},
+    )

@@ -1,0 +1,46 @@
+"""What handlers need of a request beside Litestar's own class."""
+
+from pathlib import Path
+from typing import Any, Final, cast
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+
+from atoll.api.metrics import Metrics
+from atoll.model.ids import ProjectId
+from atoll.model.projects import Project
+from atoll.service.app import Services
+
+SERVICES: Final = "services"
+METRICS: Final = "metrics"
+SPOOL_DIR: Final = "spool_dir"
+
+
+class ApiRequest(Request[Project, Any, State]):
+    """A request that knows its project and the services."""
+
+    @property
+    def project_id(self) -> ProjectId:
+        """The project that the request's key opens; there is one behind ``auth.require_key`` only."""
+        return self.user.id
+
+    @property
+    def services(self) -> Services:
+        """What the handlers call."""
+        return services_of(self)
+
+    @property
+    def metrics(self) -> Metrics:
+        """What the handlers count in."""
+        return cast("Metrics", self.app.state[METRICS])
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where an upload waits whose description is not known yet."""
+        return cast("Path", self.app.state[SPOOL_DIR])
+
+
+def services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:
+    """Give the services that the application was built on."""
+    return cast("Services", connection.app.state[SERVICES])

@@ -1,0 +1,1 @@
+"""The handlers, one file a noun: parse, call one service function, render."""

@@ -1,0 +1,51 @@
+"""``POST /v1/containers/{container_id}/code_interpreter_calls``: Python whose state lives on between calls."""
+
+from typing import Final
+
+import msgspec
+from litestar import MediaType, post
+from litestar.params import FromPath
+from litestar.response.base import ASGIResponse
+from litestar.types import ASGIApp
+
+from atoll.api import wire
+from atoll.api.body import read_json
+from atoll.api.events import as_stream, whole
+from atoll.api.items import PythonItem
+from atoll.api.operation import OPERATION, Operation
+from atoll.api.request import ApiRequest
+from atoll.api.scope import RETRY_UNSAFE
+from atoll.api.sse import EventStream
+from atoll.model.calls import PythonCall
+
+_CREATE: Final = Operation(
+    id="CreateCodeInterpreterCall",
+    tag="Running code",
+    summary="Run Python in a container",
+    description=(
+        "Variables, imports and the working directory live on between calls. With `stream` the answer is a stream of "
+        "server-sent events; the client going away interrupts the call."
+    ),
+    answer=wire.CodeInterpreterCall,
+    body=wire.CodeInterpreterCallBody,
+    stream=wire.PythonStreamEvent,
+    errors=(429,),
+)
+
+
+@post(
+    "/containers/{container_id:str}/code_interpreter_calls",
+    status_code=200,
+    opt={OPERATION: _CREATE, RETRY_UNSAFE: True},
+)
+async def create_code_interpreter_call(request: ApiRequest, container_id: FromPath[str]) -> ASGIApp:
+    body = await read_json(request.scope, request.receive, wire.CodeInterpreterCallBody)
+    call = PythonCall(code=body.code, timeout_ms=body.timeout_ms)
+    events = request.metrics.counting(
+        "python", request.services.calls.run_python(request.project_id, container_id, call)
+    )
+    item = PythonItem(container_id, body.code)
+    if body.stream:
+        return EventStream(as_stream(events, item))
+    done = await whole(request.receive, events, item)
+    return ASGIResponse(body=msgspec.json.encode(done), media_type=MediaType.JSON)

@@ -1,0 +1,118 @@
+"""``/v1/containers``: create, list, retrieve, delete."""
+
+import re
+from typing import Final
+
+from litestar import delete, get, post
+from litestar.params import FromPath
+
+from atoll.api import wire
+from atoll.api.body import read_json
+from atoll.api.operation import OPERATION, Operation, Parameter, paging_parameters
+from atoll.api.paging import NAMES, page_fields, page_query
+from atoll.api.query import read_query
+from atoll.api.request import ApiRequest
+from atoll.model.containers import NewContainer
+from atoll.model.errors import InvalidRequestError
+from atoll.model.ids import FileId
+from atoll.model.memory_limit import MemoryLimit
+from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
+
+_DOMAIN: Final = re.compile(
+    r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE
+)
+_LIST: Final = Operation(
+    id="ListContainers",
+    tag="Containers",
+    summary="List containers",
+    answer=wire.ContainerListResource,
+    query=(
+        *paging_parameters("containers"),
+        Parameter(name="name", description="Only containers of exactly this name.", schema={"type": "string"}),
+    ),
+)
+_CREATE: Final = Operation(
+    id="CreateContainer",
+    tag="Containers",
+    summary="Create a container",
+    answer=wire.ContainerResource,
+    body=wire.CreateContainerBody,
+    errors=(404, 429),
+)
+_RETRIEVE: Final = Operation(
+    id="RetrieveContainer",
+    tag="Containers",
+    summary="Retrieve a container",
+    description="Counts as use of a running container. An expired one can still be retrieved.",
+    answer=wire.ContainerResource,
+)
+_DELETE: Final = Operation(
+    id="DeleteContainer",
+    tag="Containers",
+    summary="Delete a container, with everything in it",
+    answer=wire.DeletedContainer,
+)
+
+
+@get("/containers", opt={OPERATION: _LIST})
+async def list_containers(request: ApiRequest) -> wire.ContainerListResource:
+    given = read_query(request.scope, *NAMES, "name")
+    query = page_query(given, ids="cntr_")
+    page = await request.services.containers.list(request.project_id, query, given.get("name"))
+    data = [wire.container_resource(container) for container in page.items]
+    return wire.ContainerListResource(data=data, **page_fields(data, has_more=page.has_more))
+
+
+@post("/containers", status_code=200, opt={OPERATION: _CREATE})
+async def create_container(request: ApiRequest) -> wire.ContainerResource:
+    body = await read_json(request.scope, request.receive, wire.CreateContainerBody)
+    container = await request.services.containers.create(request.project_id, new_container(body))
+    return wire.container_resource(container)
+
+
+@get("/containers/{container_id:str}", opt={OPERATION: _RETRIEVE})
+async def retrieve_container(request: ApiRequest, container_id: FromPath[str]) -> wire.ContainerResource:
+    return wire.container_resource(await request.services.containers.retrieve(request.project_id, container_id))
+
+
+@delete("/containers/{container_id:str}", status_code=200, opt={OPERATION: _DELETE})
+async def delete_container(request: ApiRequest, container_id: FromPath[str]) -> wire.DeletedContainer:
+    await request.services.containers.delete(request.project_id, container_id)
+    return wire.DeletedContainer(id=container_id)
+
+
+def new_container(body: wire.CreateContainerBody) -> NewContainer:
+    """Give what is asked for in our own terms. Raises ``InvalidRequestError``."""
+    if body.skills:
+        raise InvalidRequestError(
+            "Skills are not supported by this server yet: leave 'skills' out or empty.",
+            param="skills",
+            code="unsupported_parameter",
+        )
+    return NewContainer(
+        name=body.name,
+        expires_after_minutes=body.expires_after.minutes if body.expires_after else None,
+        file_ids=tuple(FileId(file_id) for file_id in body.file_ids or ()),
+        memory_limit=MemoryLimit(body.memory_limit or "1g"),
+        network_policy=_network_policy(body.network_policy),
+    )
+
+
+def _network_policy(body: wire.NetworkDisabledBody | wire.NetworkAllowlistBody | None) -> NetworkPolicy:
+    """Check the form of an allowlist; whether it can be held to is the service's to say."""
+    if not isinstance(body, wire.NetworkAllowlistBody):
+        return NETWORK_DISABLED
+    for index, domain in enumerate(body.allowed_domains):
+        _check_domain(domain, f"network_policy.allowed_domains[{index}]")
+    for index, secret in enumerate(body.domain_secrets or ()):
+        _check_domain(secret.domain, f"network_policy.domain_secrets[{index}].domain")
+    return NetworkPolicy("allowlist", tuple(body.allowed_domains))
+
+
+def _check_domain(domain: str, param: str) -> None:
+    if not _DOMAIN.fullmatch(domain):
+        raise InvalidRequestError(
+            f"Invalid '{param}': expected a domain name such as 'example.com', without scheme, port, path or wildcard.",
+            param=param,
+            code="invalid_value",
+        )

@@ -1,0 +1,467 @@
+"""Every JSON body, in and out, as msgspec structs with the hosted service's names and key order.
+
+Structs of requests refuse unknown keys; what does not fit them is put into words by ``atoll.api.explain``. In
+requests ``null`` means the same as leaving an optional key out. The OpenAPI document is generated from these types.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from atoll.model.containers import Container
+from atoll.model.files import ContainerFile, File, FileSource
+
+_Count = Annotated[int, Meta(ge=0)]
+_UnixSeconds = Annotated[int, Meta(description="Unix time in seconds.")]
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+# -- containers: in
+
+
+class ExpiresAfterBody(_Request, frozen=True, kw_only=True):
+    """When a container that is not used ends."""
+
+    anchor: Annotated[Literal["last_active_at"], Meta(description="The moment that `minutes` are counted from.")]
+    minutes: Annotated[int, Meta(ge=1, description="Minutes after the anchor; the operator sets the most.")]
+
+
+class DomainSecretBody(_Request, frozen=True, kw_only=True):
+    """A secret for one domain. Taken in by form only: it is never kept and never echoed."""
+
+    domain: Annotated[str, Meta(min_length=1)]
+    name: Annotated[str, Meta(min_length=1)]
+    value: Annotated[str, Meta(min_length=1, max_length=10_485_760)]
+
+
+class NetworkDisabledBody(_Request, frozen=True, kw_only=True, tag_field="type", tag="disabled"):
+    """No network at all."""
+
+
+class NetworkAllowlistBody(_Request, frozen=True, kw_only=True, tag_field="type", tag="allowlist"):
+    """Only the named domains. Refused by this server until it can be enforced."""
+
+    allowed_domains: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1)]
+    domain_secrets: Annotated[list[DomainSecretBody], Meta(min_length=1)] | None = None
+
+
+class CreateContainerBody(_Request, frozen=True, kw_only=True):
+    """The container that is wanted."""
+
+    name: Annotated[str, Meta(min_length=1, description="Any name; several containers may have the same.")]
+    expires_after: ExpiresAfterBody | None = None
+    file_ids: (
+        Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(description="Files of `/v1/files` to copy in.")] | None
+    ) = None
+    memory_limit: Literal["1g", "4g", "16g", "64g"] | None = None
+    network_policy: NetworkDisabledBody | NetworkAllowlistBody | None = None
+    skills: (
+        Annotated[
+            list[Any], Meta(description="Not supported yet; may only be empty.", extra_json_schema={"maxItems": 0})
+        ]
+        | None
+    ) = None
+
+
+# -- containers: out
+
+
+class ExpiresAfter(_Answer, frozen=True, kw_only=True):
+    """When a container that is not used ends."""
+
+    anchor: Literal["last_active_at"] = "last_active_at"
+    minutes: Annotated[int, Meta(ge=1)]
+
+
+class NetworkPolicyResource(_Answer, frozen=True, kw_only=True):
+    """What the container may reach; `allowed_domains` is there for an allowlist only."""
+
+    type: Literal["disabled", "allowlist"]
+    allowed_domains: list[str] | UnsetType = UNSET
+
+
+class ContainerResource(_Answer, frozen=True, kw_only=True):
+    """A container."""
+
+    id: Annotated[str, Meta(pattern="^cntr_[0-9a-f]{48}$")]
+    object: Literal["container"] = "container"
+    created_at: _UnixSeconds
+    status: Literal["running", "expired"]
+    expires_after: ExpiresAfter
+    last_active_at: _UnixSeconds
+    memory_limit: Literal["1g", "4g", "16g", "64g"]
+    name: str
+    network_policy: NetworkPolicyResource
+
+
+class ContainerListResource(_Answer, frozen=True, kw_only=True):
+    """A page of containers; the ids are null when it is empty."""
+
+    object: Literal["list"] = "list"
+    data: list[ContainerResource]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class DeletedContainer(_Answer, frozen=True, kw_only=True):
+    """The container is gone."""
+
+    id: str
+    object: Literal["container.deleted"] = "container.deleted"
+    deleted: Literal[True] = True
+
+
+class InterruptedContainer(_Answer, frozen=True, kw_only=True):
+    """`interrupted` tells whether a call was running."""
+
+    id: str
+    object: Literal["container.interrupted"] = "container.interrupted"
+    interrupted: bool
+
+
+class RestartedContainer(_Answer, frozen=True, kw_only=True):
+    """Every process of the container has ended; its files are kept."""
+
+    id: str
+    object: Literal["container.restarted"] = "container.restarted"
+    restarted: Literal[True] = True
+
+
+# -- files of a container
+
+
+class CreateContainerFileBody(_Request, frozen=True, kw_only=True):
+    """Names a file of `/v1/files` to copy in."""
+
+    file_id: Annotated[str, Meta(min_length=1, description="Id of a file of `/v1/files`.")]
+
+
+class ContainerFileResource(_Answer, frozen=True, kw_only=True):
+    """A file in a container; `source` is `assistant` for what code wrote."""
+
+    id: Annotated[str, Meta(pattern="^cfile_[0-9a-f]{32}$")]
+    object: Literal["container.file"] = "container.file"
+    bytes: _Count
+    container_id: str
+    created_at: _UnixSeconds
+    path: Annotated[str, Meta(description="Absolute path inside the container.")]
+    source: FileSource
+
+
+class ContainerFileListResource(_Answer, frozen=True, kw_only=True):
+    """A page of a container's files; the ids are null when it is empty."""
+
+    object: Literal["list"] = "list"
+    data: list[ContainerFileResource]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class DeletedContainerFile(_Answer, frozen=True, kw_only=True):
+    """The file is gone from the container."""
+
+    id: str
+    object: Literal["container.file.deleted"] = "container.file.deleted"
+    deleted: Literal[True] = True
+
+
+# -- files of a project
+
+
+class FileExpiresAfterBody(_Request, frozen=True, kw_only=True):
+    """When an uploaded file ends."""
+
+    anchor: Literal["created_at"]
+    seconds: int
+
+
+Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
+
+
+class OpenAIFile(_Answer, frozen=True, kw_only=True):
+    """A file of `/v1/files`."""
+
+    object: Literal["file"] = "file"
+    id: Annotated[str, Meta(pattern="^file-[0-9a-f]{32}$")]
+    purpose: str
+    filename: str
+    bytes: _Count
+    created_at: _UnixSeconds
+    expires_at: _UnixSeconds | None
+    status: Literal["processed"] = "processed"
+    status_details: None = None
+
+
+class ListFilesResponse(_Answer, frozen=True, kw_only=True):
+    """A page of files; the ids are null when it is empty."""
+
+    object: Literal["list"] = "list"
+    data: list[OpenAIFile]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class DeleteFileResponse(_Answer, frozen=True, kw_only=True):
+    """The file is gone; copies in containers stay."""
+
+    id: str
+    object: Literal["file"] = "file"
+    deleted: Literal[True] = True
+
+
+# -- running code: in
+
+
+class CodeInterpreterCallBody(_Request, frozen=True, kw_only=True):
+    """Python to run."""
+
+    code: str
+    timeout_ms: Annotated[int, Meta(ge=1)] | None = None
+    stream: bool | None = None
+
+
+class ShellCallBody(_Request, frozen=True, kw_only=True):
+    """Commands to run, one after the other."""
+
+    commands: Annotated[list[str], Meta(min_length=1)]
+    timeout_ms: Annotated[int, Meta(ge=1, description="Bounds all commands together.")] | None = None
+    max_output_length: (
+        Annotated[int, Meta(ge=0, description="Characters of stdout and stderr together, for each command.")] | None
+    ) = None
+    call_id: Annotated[str, Meta(min_length=1, max_length=64, description="Comes back in the answer.")] | None = None
+    stream: bool | None = None
+
+
+# -- running code: out
+
+CallStatus = Literal["in_progress", "interpreting", "completed", "incomplete", "failed"]
+
+
+class LogsOutput(_Answer, frozen=True, kw_only=True, tag_field="type", tag="logs"):
+    """What a Python call wrote."""
+
+    logs: str
+
+
+class ImageOutput(_Answer, frozen=True, kw_only=True, tag_field="type", tag="image"):
+    """A figure or displayed image, as a data URL."""
+
+    url: str
+
+
+class CodeInterpreterCall(_Answer, frozen=True, kw_only=True):
+    """A Python call, in the words of the Responses API; `files` are those it made or changed."""
+
+    id: str
+    type: Literal["code_interpreter_call"] = "code_interpreter_call"
+    status: CallStatus
+    code: str
+    container_id: str
+    outputs: list[LogsOutput | ImageOutput]
+    files: list[ContainerFileResource]
+
+
+class ExitOutcome(_Answer, frozen=True, kw_only=True, tag_field="type", tag="exit"):
+    """The command ended; 128 + n when signal n ended it."""
+
+    exit_code: int
+
+
+class TimeoutOutcome(_Answer, frozen=True, kw_only=True, tag_field="type", tag="timeout"):
+    """The command was stopped when its time ran out, or was not begun any more."""
+
+
+class CommandResult(_Answer, frozen=True, kw_only=True):
+    """What one command wrote, and how it ended."""
+
+    stdout: str
+    stderr: str
+    outcome: ExitOutcome | TimeoutOutcome
+
+
+class ShellCallOutput(_Answer, frozen=True, kw_only=True):
+    """A shell call's output, in the words of the Responses API; `files` are those it made or changed."""
+
+    id: str
+    type: Literal["shell_call_output"] = "shell_call_output"
+    call_id: str
+    status: Literal["in_progress", "completed", "incomplete"]
+    max_output_length: int | None
+    output: list[CommandResult]
+    files: list[ContainerFileResource]
+
+
+# -- running code: out, as it happens
+
+
+class _Event(_Answer, frozen=True, kw_only=True, tag_field="type"):
+    sequence_number: int
+
+
+class PythonStarted(_Event, frozen=True, kw_only=True, tag="response.code_interpreter_call.in_progress"):
+    """The call left the queue."""
+
+    output_index: Literal[0] = 0
+    item_id: str
+    item: CodeInterpreterCall
+
+
+class PythonInterpreting(_Event, frozen=True, kw_only=True, tag="response.code_interpreter_call.interpreting"):
+    """The code runs."""
+
+    output_index: Literal[0] = 0
+    item_id: str
+
+
+class PythonLogsDelta(_Event, frozen=True, kw_only=True, tag="response.code_interpreter_call_logs.delta"):
+    """A piece of the logs."""
+
+    output_index: Literal[0] = 0
+    item_id: str
+    delta: str
+
+
+class PythonImageAdded(_Event, frozen=True, kw_only=True, tag="response.code_interpreter_call_image.added"):
+    """An image, where it appeared."""
+
+    output_index: Literal[0] = 0
+    item_id: str
+    url: str
+
+
+class PythonCompleted(_Event, frozen=True, kw_only=True, tag="response.code_interpreter_call.completed"):
+    """The code came to its end."""
+
+    output_index: Literal[0] = 0
+    item_id: str
+
+
+class ShellItemAdded(_Event, frozen=True, kw_only=True, tag="response.output_item.added"):
+    """The call left the queue."""
+
+    output_index: Literal[0] = 0
+    item: ShellCallOutput
+
+
+class ShellDelta(_Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """What a command wrote since the last event."""
+
+    stdout: str | UnsetType = UNSET
+    stderr: str | UnsetType = UNSET
+
+
+class ShellOutputDelta(_Event, frozen=True, kw_only=True, tag="response.shell_call_output_content.delta"):
+    """A piece of one command's output."""
+
+    output_index: Literal[0] = 0
+    item_id: str
+    command_index: int
+    delta: ShellDelta
+
+
+class ShellOutputDone(_Event, frozen=True, kw_only=True, tag="response.shell_call_output_content.done"):
+    """One command ended."""
+
+    output_index: Literal[0] = 0
+    item_id: str
+    command_index: int
+    output: list[CommandResult]
+
+
+class PythonItemDone(_Event, frozen=True, kw_only=True, tag="response.output_item.done"):
+    """The whole item; the last event of a call that was not cut off."""
+
+    output_index: Literal[0] = 0
+    item: CodeInterpreterCall
+
+
+class ShellItemDone(_Event, frozen=True, kw_only=True, tag="response.output_item.done"):
+    """The whole item; the last event of a call that was not cut off."""
+
+    output_index: Literal[0] = 0
+    item: ShellCallOutput
+
+
+class StreamError(_Event, frozen=True, kw_only=True, tag="error"):
+    """The call could not go on."""
+
+    message: str
+    code: str | None
+    param: str | None
+
+
+PythonStreamEvent = (
+    PythonStarted
+    | PythonInterpreting
+    | PythonLogsDelta
+    | PythonImageAdded
+    | PythonCompleted
+    | PythonItemDone
+    | StreamError
+)
+ShellStreamEvent = ShellItemAdded | ShellOutputDelta | ShellOutputDone | ShellItemDone | StreamError
+
+
+# -- the service
+
+
+class Health(_Answer, frozen=True, kw_only=True):
+    """The server is up."""
+
+    status: Literal["ok"] = "ok"
+
+
+# -- rendering
+
+
+def container_resource(container: Container) -> ContainerResource:
+    """Write a container as on the wire."""
+    policy = container.network_policy
+    return ContainerResource(
+        id=container.id,
+        created_at=container.created_at,
+        status=container.status.value,
+        expires_after=ExpiresAfter(minutes=container.expires_after_minutes),
+        last_active_at=container.last_active_at,
+        memory_limit=container.memory_limit.value,
+        name=container.name,
+        network_policy=NetworkPolicyResource(
+            type=policy.type,
+            allowed_domains=list(policy.allowed_domains) if policy.type == "allowlist" else UNSET,
+        ),
+    )
+
+
+def container_file_resource(file: ContainerFile) -> ContainerFileResource:
+    """Write a container's file as on the wire."""
+    return ContainerFileResource(
+        id=file.id,
+        bytes=file.bytes,
+        container_id=file.container_id,
+        created_at=file.created_at,
+        path=file.path,
+        source=file.source,
+    )
+
+
+def file_resource(file: File) -> OpenAIFile:
+    """Write a project's file as on the wire."""
+    return OpenAIFile(
+        id=file.id,
+        purpose=file.purpose,
+        filename=file.filename,
+        bytes=file.bytes,
+        created_at=file.created_at,
+        expires_at=file.expires_at,
+    )
