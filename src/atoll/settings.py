@@ -462,16 +462,14 @@ def _known(name: str, written: str, origin: str) -> str:
     """Give ``name`` back when it is a setting. Raises ``SettingsError`` that names the nearest one."""
     if name in DESCRIPTIONS:
         return name
-    spellings = {_spell(known, written): known for known in DESCRIPTIONS}
-    if written.startswith(ENVIRONMENT_PREFIX):
-        spellings |= dict.fromkeys(ENVIRONMENT_ONLY, "")
-    nearest = difflib.get_close_matches(written, spellings, n=1, cutoff=0.5)
-    hint = f"; did you mean {nearest[0]}?" if nearest else "; `atoll config` lists them all."
+    prefix = ENVIRONMENT_PREFIX if written.startswith(ENVIRONMENT_PREFIX) else ""
+    wanted = written.removeprefix(prefix).lower().replace("-", "_")
+    known = {name: f"{prefix}{name.upper()}" if prefix else name for name in DESCRIPTIONS}
+    if prefix:
+        known |= {variable.removeprefix(prefix).lower(): variable for variable in ENVIRONMENT_ONLY}
+    nearest = difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {known[nearest[0]]}?" if nearest else "; `atoll config` lists them all."
     raise SettingsError(f"Unknown setting {written} in {origin}{hint}")
-
-
-def _spell(name: str, like: str) -> str:
-    return ENVIRONMENT_PREFIX + name.upper() if like.startswith(ENVIRONMENT_PREFIX) else name
 
 
 def _config_path(given: Path | None, environ: Mapping[str, str], default: Path) -> Path | None:

@@ -69,10 +69,11 @@ def _program_folders() -> list[Path]:
 
 def _mount_views(hidden: dict[Path, Path]) -> None:
     """Cover each closed folder by an empty one that holds only the program's folders."""
-    handles = {folder: os.open(folder, os.O_PATH | os.O_CLOEXEC) for folder in hidden}
     libc = ctypes.CDLL(None, use_errno=True)
     _check(libc.unshare(_CLONE_NEWNS))
     _mount(libc, None, Path("/"), None, _MS_REC | _MS_PRIVATE)
+    # Opened only now: the kernel binds nothing from another namespace's mounts.
+    handles = {folder: os.open(folder, os.O_PATH | os.O_CLOEXEC) for folder in hidden}
     for closed in sorted(set(hidden.values()), key=lambda path: len(path.parts)):
         if closed in hidden:
             continue  # the folder itself is closed: no view of it would be open

@@ -26,11 +26,11 @@ def prepare_folders(settings: Settings, user: SystemUser | None) -> None:
         if user is not None and settings.runtime == "oci":
             for folder in (settings.images_dir, settings.sandboxes_dir):
                 _make(folder, 0o711, (0, 0))
+        if user is not None:
+            _check_reach(settings, user)
         _make_blobs(settings.blobs_dir, user)
     except OSError as error:
         raise FolderError(f"{error.filename} cannot be made or used: {error.strerror}.") from error
-    if user is not None:
-        _check_reach(settings, user)
 
 
 def _make(folder: Path, mode: int, owner: tuple[int, int] | None) -> None:
