@@ -2,22 +2,15 @@
 
 import os
 from collections.abc import Callable, Generator, Iterator
-from typing import Protocol
 
 import pytest
 
 from tests.harness.api import Api
 from tests.harness.requirements import unmet
-from tests.harness.server import IMAGES_DIR, AtollServer, RuntimeName
+from tests.harness.server import IMAGES_DIR, AtollServer, MakeServer, RuntimeName
 
 _SERVERS = pytest.StashKey[list[AtollServer]]()
 _LOG_STARTS = pytest.StashKey[dict[AtollServer, int]]()
-
-
-class MakeServer(Protocol):
-    """Starts a server for one test; it is closed, and nothing may be left of it, at the test's end."""
-
-    def __call__(self, runtime: RuntimeName = "oci", **settings: object) -> AtollServer: ...
 
 
 def pytest_configure(config: pytest.Config) -> None:

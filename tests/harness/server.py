@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import httpx
 
@@ -223,6 +223,14 @@ class AtollServer:
             return httpx.get(f"http://127.0.0.1:{self.port}/health", trust_env=False, timeout=5).status_code == 200
         except httpx.TransportError:
             return False
+
+
+class MakeServer(Protocol):
+    """Starts a server for one test; it is closed, and nothing may be left of it, at the test's end."""
+
+    def __call__(self, runtime: RuntimeName = "oci", **settings: object) -> AtollServer:
+        """Give a server that is in service; ``settings`` differ from the harness's own."""
+        ...
 
 
 def _free_port() -> int:

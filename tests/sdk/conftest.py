@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.harness.requirements import unmet
+from tests.harness.server import PROJECT_DIR
 
 NODE_DIR = Path(__file__).parent / "node"
-CACHE_DIR = Path(__file__).parents[2] / "build/test-clients"
+CACHE_DIR = PROJECT_DIR / "build/test-clients"
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +26,10 @@ def openai1_python() -> Path:
     if not ready.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", CACHE_DIR / "openai-1"], check=True)
         install = subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", "openai<2"], capture_output=True, text=True, check=False
+            [python, "-m", "pip", "install", "--quiet", "-r", PROJECT_DIR / "requirements/openai-1.txt"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if install.returncode != 0:
             unmet(f"openai 1.x cannot be installed: {install.stderr[-300:]}")
