@@ -1,0 +1,45 @@
+"""A sandbox as the engine keeps it in memory."""
+
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from atoll.runtime.contract import Sandbox, SandboxState
+from atoll.runtime.oci.init_process import InitProcess
+from atoll.runtime.oci.record import Record
+
+
+@dataclass(slots=True)
+class Run:
+    """One life of a sandbox, from start to end; ``slot`` is its range of user ids."""
+
+    process: InitProcess
+    slot: int
+
+
+@dataclass(slots=True, eq=False)
+class Box:
+    """A sandbox. ``lock`` is held while it is brought up, ended or destroyed; reading needs none.
+
+    ``is_made`` is false until create is done: until then nobody knows of it. ``holds_memory`` says that its memory is
+    promised. ``freeing`` is the tidying after its last run; it has to be over before the next.
+    """
+
+    record: Record
+    is_made: bool = False
+    is_destroyed: bool = False
+    holds_memory: bool = False
+    run: Run | None = None
+    freeing: "Future[None] | None" = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its processes live, whoever has noticed yet that they do not."""
+        run = self.run
+        return run is not None and not run.process.has_ended
+
+    def sandbox(self) -> Sandbox:
+        """Give what the contract tells of it."""
+        state = SandboxState.RUNNING if self.is_running else SandboxState.STOPPED
+        return Sandbox(id=self.record.id, state=state, created_at=self.record.created_at)

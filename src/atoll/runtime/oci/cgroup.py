@@ -1,0 +1,205 @@
+"""The control groups of sandboxes: where they are, what they measure, freezing and removing them; v1 and v2.
+
+Limits are set by the OCI runtime from the spec; this module only reads, freezes and removes. A sandbox's group is
+``<parent>/<sandbox id>`` under each controller (v1) or once (v2). ``root`` is an argument so that tests can give a
+folder that only looks like a cgroup file system.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+DEFAULT_ROOT: Final = Path("/sys/fs/cgroup")
+_REMOVE_TIMEOUT_S: Final = 10.0
+
+
+class Cgroups(Protocol):
+    """The groups of all sandboxes under one parent. Reading raises ``FileNotFoundError`` for a group that is gone."""
+
+    @property
+    def swap_limited(self) -> bool:
+        """Whether this kernel can bound memory and swap together."""
+        ...
+
+    def path(self, sandbox_id: str) -> str:
+        """Give the ``cgroupsPath`` of the OCI spec."""
+        ...
+
+    def memory_bytes(self, sandbox_id: str) -> int:
+        """Give the memory in use."""
+        ...
+
+    def memory_kills(self, sandbox_id: str) -> int:
+        """Give how many processes the kernel ended for want of memory."""
+        ...
+
+    def pids(self, sandbox_id: str) -> int:
+        """Give the number of processes and threads."""
+        ...
+
+    def processes(self, sandbox_id: str) -> list[int]:
+        """Give the host's ids of the processes inside; none for a group that is gone."""
+        ...
+
+    def freeze(self, sandbox_id: str) -> None:
+        """Stop everything inside; a group that is gone is left alone."""
+        ...
+
+    def thaw(self, sandbox_id: str) -> None:
+        """Let everything inside go on; a group that is gone is left alone."""
+        ...
+
+    def remove(self, sandbox_id: str) -> None:
+        """Remove the group, waiting for its last processes. Raises ``OSError`` when one stays."""
+        ...
+
+    def remove_parent(self) -> None:
+        """Remove the parent where no group is left in it."""
+        ...
+
+
+def detect(parent: str, root: Path = DEFAULT_ROOT) -> Cgroups:
+    """Find out which kind is mounted at ``root``."""
+    if (root / "cgroup.controllers").exists():
+        return CgroupsV2(parent, root)
+    return CgroupsV1(parent, root)
+
+
+class CgroupsV2:
+    """The unified hierarchy."""
+
+    def __init__(self, parent: str, root: Path) -> None:
+        self._parent = parent.strip("/")
+        self._root = root
+
+    @property
+    def swap_limited(self) -> bool:
+        """Always: without swap accounting there is no file and runc writes none."""
+        return True
+
+    def path(self, sandbox_id: str) -> str:
+        return f"/{self._parent}/{sandbox_id}"
+
+    def memory_bytes(self, sandbox_id: str) -> int:
+        return int(self._file(sandbox_id, "memory.current").read_text())
+
+    def memory_kills(self, sandbox_id: str) -> int:
+        return _counter(self._file(sandbox_id, "memory.events"), "oom_kill")
+
+    def pids(self, sandbox_id: str) -> int:
+        return int(self._file(sandbox_id, "pids.current").read_text())
+
+    def processes(self, sandbox_id: str) -> list[int]:
+        return _process_ids(self._file(sandbox_id, "cgroup.procs"))
+
+    def freeze(self, sandbox_id: str) -> None:
+        _write_if_there(self._file(sandbox_id, "cgroup.freeze"), "1")
+
+    def thaw(self, sandbox_id: str) -> None:
+        _write_if_there(self._file(sandbox_id, "cgroup.freeze"), "0")
+
+    def remove(self, sandbox_id: str) -> None:
+        _remove_folder(self._file(sandbox_id, ""))
+
+    def remove_parent(self) -> None:
+        _remove_empty(self._root, self._parent)
+
+    def _file(self, sandbox_id: str, name: str) -> Path:
+        return self._root / self._parent / sandbox_id / name
+
+
+class CgroupsV1:
+    """One hierarchy for each controller (and, in a hybrid, one of v2 without controllers)."""
+
+    def __init__(self, parent: str, root: Path) -> None:
+        self._parent = parent.strip("/")
+        self._root = root
+
+    @property
+    def swap_limited(self) -> bool:
+        """Whether swap is accounted, which a kernel may be built or started without."""
+        return (self._root / "memory" / "memory.memsw.limit_in_bytes").exists()
+
+    def path(self, sandbox_id: str) -> str:
+        return f"/{self._parent}/{sandbox_id}"
+
+    def memory_bytes(self, sandbox_id: str) -> int:
+        return int(self._file("memory", sandbox_id, "memory.usage_in_bytes").read_text())
+
+    def memory_kills(self, sandbox_id: str) -> int:
+        return _counter(self._file("memory", sandbox_id, "memory.oom_control"), "oom_kill")
+
+    def pids(self, sandbox_id: str) -> int:
+        return int(self._file("pids", sandbox_id, "pids.current").read_text())
+
+    def processes(self, sandbox_id: str) -> list[int]:
+        return _process_ids(self._file("pids", sandbox_id, "cgroup.procs"))
+
+    def freeze(self, sandbox_id: str) -> None:
+        _write_if_there(self._file("freezer", sandbox_id, "freezer.state"), "FROZEN")
+
+    def thaw(self, sandbox_id: str) -> None:
+        _write_if_there(self._file("freezer", sandbox_id, "freezer.state"), "THAWED")
+
+    def remove(self, sandbox_id: str) -> None:
+        for hierarchy in self._hierarchies():
+            _remove_folder(hierarchy / self._parent / sandbox_id)
+
+    def remove_parent(self) -> None:
+        for hierarchy in self._hierarchies():
+            _remove_empty(hierarchy, self._parent)
+
+    def _file(self, controller: str, sandbox_id: str, name: str) -> Path:
+        return self._root / controller / self._parent / sandbox_id / name
+
+    def _hierarchies(self) -> list[Path]:
+        # Controllers mounted together have one folder and links to it.
+        return [path for path in self._root.iterdir() if path.is_dir() and not path.is_symlink()]
+
+
+def _counter(path: Path, name: str) -> int:
+    for line in path.read_text().splitlines():
+        key, _, value = line.partition(" ")
+        if key == name:
+            return int(value)
+    return 0
+
+
+def _process_ids(path: Path) -> list[int]:
+    try:
+        return [int(line) for line in path.read_text().split()]
+    except OSError:  # gone: ENOENT before the read, ENODEV within it
+        return []
+
+
+def _write_if_there(path: Path, text: str) -> None:
+    with suppress(FileNotFoundError), path.open("r+") as file:
+        file.write(text)
+
+
+def _remove_folder(path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    """Remove a group; the kernel answers EBUSY for a moment after its last process ended."""
+    deadline = clock() + _REMOVE_TIMEOUT_S
+    while True:
+        try:
+            path.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:
+            if clock() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _remove_empty(root: Path, parent: str) -> None:
+    path = root / parent
+    while path != root:
+        try:
+            path.rmdir()
+        except OSError:  # not there, or still in use by others
+            return
+        path = path.parent

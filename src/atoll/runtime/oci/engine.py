@@ -1,0 +1,419 @@
+"""Makes, finds and ends sandboxes; the ``Runtime`` of this machine, in blocking calls that may run side by side.
+
+What is durable of a sandbox is its folder: record first, disk second. From the moment that the disk has its name the
+sandbox may have been answered for, so from then on only ``destroy`` removes it; a folder without one is the rest of a
+create that a crash cut off. Moving the folder into the trash is what destroys; all else is tidying, which the next
+start takes up again when a crash cuts it off. What runs is found again by its first process, told apart by number,
+start time and cgroup.
+"""
+
+import errno
+import logging
+import os
+import shutil
+import subprocess
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from socket import socket
+from typing import Final
+
+from atoll.model.ids import IdGenerator, SandboxId
+from atoll.runtime.contract import (
+    Capabilities,
+    NoRoomError,
+    RuntimeUnavailableError,
+    Sandbox,
+    SandboxNotFoundError,
+    SandboxNotRunningError,
+    SandboxSpec,
+    Usage,
+)
+from atoll.runtime.oci import admission, agent_socket, cgroup, image, init_process, layout, record
+from atoll.runtime.oci.box import Box, Run
+from atoll.runtime.oci.deaths import Deaths
+from atoll.runtime.oci.disk import DISK_NAME
+from atoll.runtime.oci.disk_guard import DiskGuard
+from atoll.runtime.oci.layout import Layout
+from atoll.runtime.oci.oci_binary import OciBinary, OciRuntimeFailedError
+from atoll.runtime.oci.record import Record, RecordDamagedError
+from atoll.runtime.oci.runner import Runner, StillThereError
+from atoll.runtime.oci.settings import OciSettings
+from atoll.runtime.oci.slots import SLOTS_MAX, NoSlotError, Slots
+
+_log = logging.getLogger(__name__)
+
+_LOCK_TIMEOUT_S: Final = 30.0
+_FREEING_THREADS: Final = 4
+_PAGE_MAX: Final = 400
+
+
+class Engine:
+    """All sandboxes of one supervisor. Every method may raise ``RuntimeUnavailableError``."""
+
+    def __init__(self, settings: OciSettings, clock: Callable[[], float] = time.time) -> None:
+        """Take up what an earlier supervisor left. This thread must have a mount namespace of its own.
+
+        Raises ``AlreadyLockedError``, ``OSError``.
+        """
+        self._settings = settings
+        self._clock = clock
+        self._ids = IdGenerator()
+        self._layout = Layout(settings.sandboxes_dir, settings.run_dir)
+        self._layout.make()
+        self._lock_fd = layout.lock(self._layout.sandboxes, _LOCK_TIMEOUT_S)
+        self._cgroups = cgroup.detect(settings.cgroup_parent, settings.cgroup_root)
+        self._runner = Runner(self._layout, self._cgroups, OciBinary(settings.oci_runtime, self._layout.oci_state))
+        self._boxes: dict[str, Box] = {}
+        self._slots = Slots(SLOTS_MAX)
+        self._table = threading.Lock()  # guards boxes, slots and what is promised
+        # Tidying never takes a box's lock, handling a death does: with one pool for both each could wait for the other.
+        self._freeing = ThreadPoolExecutor(_FREEING_THREADS, "freeing")
+        self._dying = ThreadPoolExecutor(1, "dying")
+        self._deaths: Deaths[Box] = Deaths(lambda box: _ignore(self._dying.submit(self._on_death, box)))
+        self._take_up()
+        self._guard = DiskGuard(
+            self._disk_free_bytes, settings.disk_free_bytes_min, freeze=self._freeze_all, thaw=self._thaw_all
+        )
+        self._guard.start()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What holds."""
+        memory_bytes = _memory()["MemTotal"]
+        return Capabilities(name="oci", walls=True, limits=True, survives_restart=True, memory_bytes_max=memory_bytes)
+
+    def create(self, spec: SandboxSpec) -> Sandbox:
+        """Make a sandbox; when it fails nothing is left. Raises ``NoRoomError``, ``SpecRefusedError``."""
+        admission.check_spec(spec, _memory()["MemTotal"])
+        with _machinery():
+            below = image.find(self._settings.images_dir, self._settings.image)
+        box = self._admit_new(spec, below.id)
+        try:
+            with box.lock, _machinery():
+                self._make(box, below)
+        except BaseException:
+            self._discard(box)
+            raise
+        box.is_made = True
+        return box.sandbox()
+
+    def start(self, sandbox_id: str) -> Sandbox:
+        """Bring a stopped one back. Raises ``SandboxNotFoundError``, ``NoRoomError``."""
+        box = self._find(sandbox_id)
+        with box.lock, _machinery():
+            if box.is_destroyed:
+                raise SandboxNotFoundError(sandbox_id)
+            if box.is_running:
+                return box.sandbox()
+            self._finish_freeing(box)
+            below = image.find(self._settings.images_dir, box.record.image_id)
+            self._admit_again(box)
+            self._bring_up(box, below)
+        return box.sandbox()
+
+    def dial(self, sandbox_id: str) -> socket:
+        """Give a socket connected to the agent. Raises ``SandboxNotFoundError``, ``SandboxNotRunningError``."""
+        box = self._find(sandbox_id)
+        run = box.run
+        if run is None or run.process.has_ended:
+            raise SandboxNotRunningError(sandbox_id)
+        try:
+            return agent_socket.connect(self._layout.agent_socket(sandbox_id))
+        except agent_socket.AgentBusyError:
+            raise RuntimeUnavailableError("the sandbox takes up no connection") from None
+        except agent_socket.AgentNotListeningError:
+            self._end_deaf(box, run)
+            raise SandboxNotRunningError(sandbox_id) from None
+
+    def observe(self, after: str = "", limit: int = _PAGE_MAX) -> tuple[list[Sandbox], bool]:
+        """Give up to ``limit`` sandboxes with ids after ``after``, in order, and whether there are more."""
+        with self._table:
+            made = sorted(box.record.id for box in self._boxes.values() if box.is_made)
+            first = bisect_right(made, after)
+            boxes = [self._boxes[sandbox_id] for sandbox_id in made[first : first + limit]]
+        return [box.sandbox() for box in boxes], len(made) > first + limit
+
+    def usage(self, sandbox_id: str) -> Usage:
+        """Measure one. Raises ``SandboxNotFoundError``, ``SandboxNotRunningError``."""
+        if not self._find(sandbox_id).is_running:
+            raise SandboxNotRunningError(sandbox_id)
+        try:
+            return Usage(
+                memory_bytes=self._cgroups.memory_bytes(sandbox_id),
+                memory_kills=self._cgroups.memory_kills(sandbox_id),
+                pids=self._cgroups.pids(sandbox_id),
+            )
+        except OSError:
+            raise SandboxNotRunningError(sandbox_id) from None
+
+    def stop(self, sandbox_id: str) -> None:
+        """End one's processes and keep its disk."""
+        box = self._boxes.get(sandbox_id)
+        if box is None:
+            return
+        with box.lock, _machinery():
+            self._end(box)
+
+    def destroy(self, sandbox_id: str) -> None:
+        """End one and remove it."""
+        box = self._boxes.get(sandbox_id)
+        if box is None:
+            return
+        with box.lock, _machinery():
+            if box.is_destroyed:
+                return
+            self._end(box)
+            self._bury(box)
+
+    def stop_all(self) -> None:
+        """End every sandbox, keep the disks, and wait until all is tidied. Raises what the last failure was."""
+        failure: Exception | None = None
+        for box in list(self._boxes.values()):
+            try:
+                self.stop(box.record.id)
+                with box.lock:
+                    self._finish_freeing(box)
+            except (RuntimeUnavailableError, OSError) as error:
+                failure = error
+        self.close()
+        if failure is not None:
+            raise failure
+        self._cgroups.remove_parent()
+
+    def close(self) -> None:
+        """Finish tidying and let go; sandboxes live on."""
+        self._guard.close()
+        self._deaths.close()
+        self._dying.shutdown()
+        self._freeing.shutdown()
+        os.close(self._lock_fd)
+
+    def _find(self, sandbox_id: str) -> Box:
+        box = self._boxes.get(sandbox_id)
+        if box is None or not box.is_made:
+            raise SandboxNotFoundError(sandbox_id)
+        return box
+
+    # Letting in
+
+    def _admit_new(self, spec: SandboxSpec, image_id: str) -> Box:
+        sandbox_id = SandboxId(self._ids.new("sbx_"))
+        box = Box(Record(id=sandbox_id, created_at=self._clock(), image_id=image_id, spec=spec))
+        with self._table:
+            admission.check_room(spec, self._machine(), self._committed(), is_new=True)
+            box.holds_memory = True
+            self._boxes[sandbox_id] = box
+        return box
+
+    def _admit_again(self, box: Box) -> None:
+        with self._table:
+            admission.check_room(box.record.spec, self._machine(), self._committed(), is_new=False)
+            box.holds_memory = True
+
+    def _committed(self) -> admission.Committed:
+        boxes = self._boxes.values()
+        return admission.Committed(
+            memory_bytes=sum(box.record.spec.memory_bytes for box in boxes if box.holds_memory),
+            disk_bytes=sum(box.record.spec.disk_bytes for box in boxes),
+            sandboxes=len(boxes),
+        )
+
+    def _machine(self) -> admission.Machine:
+        memory = _memory()
+        return admission.Machine(
+            memory_bytes=memory["MemTotal"],
+            memory_free_bytes=memory["MemAvailable"],
+            memory_free_bytes_min=self._settings.memory_free_bytes_min,
+            memory_overcommit=self._settings.memory_overcommit,
+            disk_free_bytes=self._disk_free_bytes(),
+            disk_free_bytes_min=self._settings.disk_free_bytes_min,
+            disk_overcommit=self._settings.disk_overcommit,
+            sandboxes_max=self._settings.sandboxes_max,
+        )
+
+    def _disk_free_bytes(self) -> int:
+        status = os.statvfs(self._layout.sandboxes)
+        return status.f_bavail * status.f_frsize
+
+    # Bringing up
+
+    def _make(self, box: Box, below: image.Image) -> None:
+        folder = self._layout.folder(box.record.id)
+        folder.mkdir(mode=0o700)
+        record.write(folder, box.record)
+        self._runner.make_disk(box.record)
+        durable = self._freeing.submit(record.sync, folder)
+        self._bring_up(box, below)
+        durable.result()
+
+    def _bring_up(self, box: Box, below: image.Image) -> None:
+        """Start a box that is admitted; when it fails nothing of the run is left."""
+        sandbox_id = box.record.id
+        with self._table:
+            slot = self._slots.take(int(sandbox_id[-4:], 16))
+        try:
+            run = self._runner.bring_up(box.record, below, slot)
+        except BaseException:
+            self._tidy(box, slot)
+            raise
+        box.run = run
+        self._deaths.watch(run.process.pidfd, box)
+
+    def _discard(self, box: Box) -> None:
+        """Undo a create that failed."""
+        with box.lock, _machinery():
+            self._end(box)
+            self._bury(box)
+
+    # Ending
+
+    def _end(self, box: Box) -> None:
+        """End a box's processes; tidying goes on in the background. The caller holds the box's lock."""
+        run = box.run
+        if run is None:
+            return
+        self._runner.end(box.record.id, run.process)
+        self._leave(box, run)
+
+    def _leave(self, box: Box, run: Run) -> None:
+        box.run = None
+        self._deaths.forget(run.process.pidfd)
+        box.freeing = self._freeing.submit(self._tidy, box, run.slot)
+        run.process.close()
+
+    def _tidy(self, box: Box, slot: int | None) -> None:
+        self._runner.tidy(box.record.id)
+        with self._table:
+            box.holds_memory = False
+            if slot is not None:
+                self._slots.release(slot)
+
+    def _finish_freeing(self, box: Box) -> None:
+        """Wait until the last run is tidied, and try once more when that went wrong. The caller holds the lock."""
+        if box.run is not None:
+            self._end(box)
+        freeing, box.freeing = box.freeing, None
+        if freeing is None:
+            return
+        try:
+            freeing.result()
+        except (OSError, StillThereError):
+            _log.exception("tidying after %s failed and is tried again", box.record.id)
+            self._tidy(box, None)
+
+    def _bury(self, box: Box) -> None:
+        """Make an ended box destroyed; the caller holds its lock."""
+        sandbox_id = box.record.id
+        self._to_trash(sandbox_id)
+        box.is_destroyed = True
+        with self._table:
+            box.holds_memory = False
+            self._boxes.pop(sandbox_id, None)
+        _ignore(self._freeing.submit(self._empty_trash, sandbox_id, box.freeing))
+
+    def _to_trash(self, sandbox_id: str) -> None:
+        try:
+            self._layout.folder(sandbox_id).rename(self._layout.trash / sandbox_id)
+        except FileNotFoundError:  # a create that failed before its first step
+            return
+
+    def _empty_trash(self, sandbox_id: str, freeing: "Future[None] | None") -> None:
+        """Free all of a destroyed sandbox. The folder goes last: while it is there, the next start tries again."""
+        try:
+            if freeing is None:
+                self._runner.tidy(sandbox_id)
+            else:
+                freeing.result()
+            shutil.rmtree(self._layout.trash / sandbox_id, ignore_errors=True)
+        except (OSError, StillThereError):
+            _log.exception("%s is destroyed but not all of it is freed", sandbox_id)
+
+    def _on_death(self, box: Box) -> None:
+        with box.lock:
+            run = box.run
+            if run is not None and run.process.has_ended:
+                _log.info("%s ended by itself", box.record.id)
+                self._leave(box, run)
+
+    def _end_deaf(self, box: Box, run: Run) -> None:
+        """End a box whose agent has let go of its socket: nobody can reach it any more."""
+        with box.lock, _machinery():
+            if box.run is run:
+                self._end(box)
+
+    # Taking up what an earlier supervisor left
+
+    def _take_up(self) -> None:
+        for path in self._layout.trash.iterdir():
+            _ignore(self._freeing.submit(self._empty_trash, path.name, None))
+        for sandbox_id in self._layout.known_ids():
+            try:
+                kept = record.read(self._layout.folder(sandbox_id))
+            except RecordDamagedError:
+                _log.exception("%s is left alone", self._layout.folder(sandbox_id))
+                continue
+            if kept is None or not (self._layout.folder(sandbox_id) / DISK_NAME).exists():
+                self._to_trash(sandbox_id)
+                _ignore(self._freeing.submit(self._empty_trash, sandbox_id, None))
+            else:
+                self._take_up_box(Box(kept, is_made=True))
+
+    def _take_up_box(self, box: Box) -> None:
+        sandbox_id = box.record.id
+        self._boxes[sandbox_id] = box
+        box.run = self._runner.adopt(sandbox_id)
+        if box.run is not None:
+            box.holds_memory = True
+            self._slots.claim(box.run.slot)
+            self._deaths.watch(box.run.process.pidfd, box)
+        elif self._runner.has_run(sandbox_id):
+            box.freeing = self._freeing.submit(self._tidy, box, None)
+
+    # Guarding the disk
+
+    def _freeze_all(self) -> None:
+        for box in list(self._boxes.values()):
+            if box.is_running:
+                self._cgroups.freeze(box.record.id)
+
+    def _thaw_all(self) -> None:
+        for box in list(self._boxes.values()):
+            if box.is_running:
+                self._cgroups.thaw(box.record.id)
+
+
+@contextmanager
+def _machinery() -> Iterator[None]:
+    """Turn what the machine's parts raise into what the contract says."""
+    try:
+        yield
+    except NoSlotError as error:
+        raise NoRoomError("every range of user ids is taken") from error
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE}:
+            raise NoRoomError(f"the machine has no room for a sandbox: {error.strerror}") from error
+        _log.exception("the machine refused")
+        raise RuntimeUnavailableError(f"the machine refused: {error}") from error
+    except (
+        OciRuntimeFailedError,
+        StillThereError,
+        image.ImageNotFoundError,
+        init_process.InitGoneError,
+        subprocess.SubprocessError,
+    ) as error:
+        _log.exception("a sandbox could not be made or ended")
+        raise RuntimeUnavailableError(str(error)) from error
+
+
+def _ignore(_: "Future[None]") -> None:
+    """Let a task that reports by itself go on alone."""
+
+
+def _memory() -> dict[str, int]:
+    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}

@@ -1,0 +1,73 @@
+"""Finds images: folders with a ``rootfs`` and an ``image.json`` that is written last, so its presence means whole."""
+
+import json
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+_ID = re.compile(r"img_[0-9a-f]{1,64}")
+_DESCRIPTION_BYTES_MAX = 1 << 20
+
+
+class ImageNotFoundError(Exception):
+    """No whole image of that name or id; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A whole image; ``python`` is the absolute path of its Python, inside it."""
+
+    id: str
+    name: str
+    created_at: float
+    rootfs: Path
+    python: str
+
+
+def find(images_dir: Path, wanted: str) -> Image:
+    """Give the image of that id, or the newest of that name.
+
+    Raises ``ImageNotFoundError``.
+    """
+    images = _whole_images(images_dir)
+    matching = [image for image in images if wanted in {image.id, image.name}]
+    if not matching:
+        raise ImageNotFoundError(f"there is no image {wanted!r}; build one with `atoll image build`")
+    return max(matching, key=lambda image: (image.created_at, image.id))
+
+
+def _whole_images(images_dir: Path) -> list[Image]:
+    if not images_dir.is_dir():
+        return []
+    return [image for folder in images_dir.iterdir() if (image := _read(folder)) is not None]
+
+
+def _read(folder: Path) -> Image | None:
+    if not _ID.fullmatch(folder.name):
+        return None
+    description = folder / "image.json"
+    try:
+        with description.open("rb") as file:
+            return _parse(folder, file.read(_DESCRIPTION_BYTES_MAX))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        _log.warning("the image in %s is not used: %r", folder, error)
+        return None
+
+
+def _parse(folder: Path, text: bytes) -> Image | None:
+    value = json.loads(text)
+    rootfs = folder / "rootfs"
+    if value["id"] != folder.name or not rootfs.is_dir():
+        raise ValueError("image.json does not belong to this folder")
+    python = value["python"]
+    if not isinstance(python, str) or not python.startswith("/") or "\0" in python:
+        raise ValueError("'python' is not an absolute path")
+    if value["complete"] is not True:
+        return None
+    created_at = float(value["created_at"])
+    return Image(id=folder.name, name=str(value["name"]), created_at=created_at, rootfs=rootfs, python=python)

@@ -1,0 +1,159 @@
+"""Brings one sandbox up and tidies after it; knows nothing of the others."""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from atoll.runtime.oci import agent_socket, guest_files, init_process, ipc_limits, loop_device, rootfs, seccomp, spec
+from atoll.runtime.oci.box import Run
+from atoll.runtime.oci.cgroup import Cgroups
+from atoll.runtime.oci.disk import DISK_NAME, DiskMaker
+from atoll.runtime.oci.image import Image
+from atoll.runtime.oci.init_process import InitIdentity, InitProcess
+from atoll.runtime.oci.layout import Layout
+from atoll.runtime.oci.oci_binary import OciBinary, OciRuntimeFailedError
+from atoll.runtime.oci.record import Record
+from atoll.runtime.oci.slots import first_host_id
+
+_log = logging.getLogger(__name__)
+
+_END_TIMEOUT_S: Final = 20.0
+_PAUSE_S: Final = 0.01
+
+
+class StillThereError(Exception):
+    """Something of a sandbox did not go away in time."""
+
+
+class Runner:
+    """Acts on the kernel for one sandbox at a time; calls for different sandboxes may run side by side."""
+
+    def __init__(self, layout: Layout, cgroups: Cgroups, binary: OciBinary) -> None:
+        """Needs folders made and a mount namespace of this process's own."""
+        self._layout = layout
+        self._cgroups = cgroups
+        self._binary = binary
+        self._disks = DiskMaker(layout.templates, spec.USER_ID)
+        self._seccomp = seccomp.profile(os.uname().machine)
+        self._guest_code = guest_files.install_agent(layout.run / "guest")
+        self._etc = guest_files.install_etc(layout.run / "etc")
+        self._boot_id = init_process.boot_id()
+        # As killable as this process or more, never less: lowering it takes a power that may be missing.
+        self._oom_score_adj = max(0, int(Path("/proc/self/oom_score_adj").read_text()))
+        rootfs.prepare_staging(layout.staging)
+
+    def make_disk(self, record: Record) -> None:
+        """Make the disk of a new sandbox in its folder."""
+        self._disks.make(self._layout.folder(record.id), record.spec.disk_bytes)
+
+    def bring_up(self, record: Record, image: Image, slot: int) -> Run:
+        """Start a sandbox on its disk. When it fails, :meth:`tidy` removes what there is."""
+        self._wait_for_disk(record.id)
+        bundle = self._layout.bundle(record.id)
+        bundle.mkdir(mode=0o700)
+        disk = self._layout.folder(record.id) / DISK_NAME
+        first_id = first_host_id(slot)
+        with (
+            agent_socket.listen(self._layout.agent_socket(record.id)) as listener,
+            rootfs.staged(self._layout.staging / record.id, image.rootfs, disk, first_id) as trees,
+        ):
+            config = spec.build(self._plan(record, image, trees, first_id))
+            (bundle / "config.json").write_text(json.dumps(config))
+            pid = self._binary.run(record.id, bundle, listener=listener.fileno(), output=trees.log)
+        process = InitProcess(pid, record.id)
+        try:
+            ipc_limits.set_in_namespace_of(process.pidfd, first_id)
+            identity = InitIdentity(pid=pid, start_ticks=process.start_ticks, boot_id=self._boot_id, slot=slot)
+            identity.write(self._layout.identity(record.id))
+        except BaseException:
+            process.kill()
+            process.close()
+            raise
+        return Run(process, slot)
+
+    def adopt(self, sandbox_id: str) -> Run | None:
+        """Give the run of a sandbox that an earlier supervisor started, ``None`` when it is not alive."""
+        identity = InitIdentity.read(self._layout.identity(sandbox_id))
+        if identity is None:
+            return None
+        try:
+            return Run(init_process.adopt(identity, sandbox_id), identity.slot)
+        except init_process.InitGoneError:
+            return None
+
+    def end(self, sandbox_id: str, process: InitProcess) -> None:
+        """End every process of a sandbox and wait until they are gone. Raises ``StillThereError``."""
+        process.kill()
+        deadline = time.monotonic() + _END_TIMEOUT_S
+        while True:
+            # On cgroup v1 a frozen process dies when it is thawed, and the disk guard may freeze it again.
+            self._cgroups.thaw(sandbox_id)
+            if process.wait(0.1):
+                break
+            if time.monotonic() > deadline:
+                raise StillThereError(f"the processes of {sandbox_id} do not end")
+        self._empty_cgroup(sandbox_id)
+
+    def tidy(self, sandbox_id: str) -> None:
+        """Remove all that a run leaves, its processes too, except record and disk; what is not there is no error."""
+        self._empty_cgroup(sandbox_id)
+        bundle = self._layout.bundle(sandbox_id)
+        bundle.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self._binary.delete(sandbox_id, bundle / "runtime.log")
+        except OciRuntimeFailedError as error:
+            _log.warning("%s is removed without the OCI runtime: %s", sandbox_id, error)
+        self._cgroups.remove(sandbox_id)
+        shutil.rmtree(self._layout.oci_state / sandbox_id, ignore_errors=True)
+        self._layout.forget_run(sandbox_id)
+
+    def has_run(self, sandbox_id: str) -> bool:
+        """Whether there is something to tidy."""
+        paths = (
+            self._layout.identity(sandbox_id),
+            self._layout.bundle(sandbox_id),
+            self._layout.oci_state / sandbox_id,
+            self._layout.agent_socket(sandbox_id),
+        )
+        return any(path.exists() for path in paths) or bool(self._cgroups.processes(sandbox_id))
+
+    def _plan(self, record: Record, image: Image, trees: rootfs.Rootfs, first_id: int) -> spec.SandboxPlan:
+        return spec.SandboxPlan(
+            rootfs=trees.root,
+            data=trees.data,
+            guest_code=self._guest_code,
+            etc=self._etc,
+            python=image.python,
+            first_host_id=first_id,
+            cgroups_path=self._cgroups.path(record.id),
+            limits=record.spec,
+            swap_limited=self._cgroups.swap_limited,
+            oom_score_adj=self._oom_score_adj,
+            seccomp=self._seccomp,
+        )
+
+    def _wait_for_disk(self, sandbox_id: str) -> None:
+        """Wait until the last run has let go of the disk: mounted twice, a file system is lost."""
+        deadline = time.monotonic() + _END_TIMEOUT_S
+        while loop_device.backs(sandbox_id):
+            if time.monotonic() > deadline:
+                raise StillThereError(f"the disk of {sandbox_id} is still in use")
+            time.sleep(_PAUSE_S)
+
+    def _empty_cgroup(self, sandbox_id: str) -> None:
+        """End what is in the cgroup, of the sandbox's pid namespace or on its way into it."""
+        deadline = time.monotonic() + _END_TIMEOUT_S
+        while processes := self._cgroups.processes(sandbox_id):
+            for pid in processes:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._cgroups.thaw(sandbox_id)
+            if time.monotonic() > deadline:
+                raise StillThereError(f"the processes of {sandbox_id} do not end")
+            time.sleep(_PAUSE_S)

@@ -1,0 +1,30 @@
+"""What the runtime is told when it is made."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from atoll.runtime.oci import cgroup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OciSettings:
+    """Folders, the program, and how far the machine may be filled.
+
+    ``sandboxes_dir`` and ``run_dir`` belong to root alone and to one supervisor alone; everything in ``run_dir`` may
+    vanish while no sandbox runs. ``image`` is a name or an id. An overcommit is how many times what there is may be
+    promised: memory to sandboxes that run, disk to all that exist (their disks are sparse). While less disk than half
+    of ``disk_free_bytes_min`` is free, sandboxes are frozen.
+    """
+
+    sandboxes_dir: Path
+    run_dir: Path
+    images_dir: Path
+    image: str = "default"
+    oci_runtime: str = "runc"
+    cgroup_parent: str = "/atoll"
+    cgroup_root: Path = cgroup.DEFAULT_ROOT
+    sandboxes_max: int = 1000
+    memory_overcommit: float = 2.0
+    memory_free_bytes_min: int = 256 << 20
+    disk_overcommit: float = 20.0
+    disk_free_bytes_min: int = 1 << 30

@@ -1,0 +1,157 @@
+"""Writes the OCI runtime's ``config.json`` for a sandbox; pure."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from atoll.runtime.contract import SandboxSpec
+from atoll.runtime.oci.slots import IDS_PER_SLOT
+
+USER_ID: Final = 1000
+GUEST_ROOT: Final = "/opt/atoll"
+DATA_DIR: Final = "/mnt/data"
+_CPU_PERIOD_US: Final = 100_000
+# What the agent needs as root of its user namespace: to become the user (two), and to end what the user started.
+CAPABILITIES: Final = ("CAP_KILL", "CAP_SETGID", "CAP_SETUID")
+
+MASKED_PATHS: Final = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/cmdline",  # the host's boot line may hold secrets
+    "/proc/config.gz",
+    "/proc/interrupts",  # times keystrokes and other containers
+    "/proc/iomem",
+    "/proc/ioports",
+    "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/key-users",
+    "/proc/keys",
+    "/proc/kmsg",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
+    "/proc/latency_stats",
+    "/proc/modules",
+    "/proc/pagetypeinfo",
+    "/proc/sched_debug",
+    "/proc/schedstat",
+    "/proc/scsi",
+    "/proc/slabinfo",
+    "/proc/softirqs",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/vmallocinfo",
+    "/proc/zoneinfo",
+)
+READONLY_PATHS: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxPlan:
+    """Everything the spec is made of. Paths are the host's unless they say otherwise.
+
+    ``guest_code`` holds the agent's package, ``etc`` the files ``hosts``, ``hostname`` and ``resolv.conf``;
+    ``python`` is a path in the image. ``swap_limited`` says whether the kernel can bound swap.
+    """
+
+    rootfs: Path
+    data: Path
+    guest_code: Path
+    etc: Path
+    python: str
+    first_host_id: int
+    cgroups_path: str
+    limits: SandboxSpec
+    swap_limited: bool
+    oom_score_adj: int
+    seccomp: dict[str, Any]
+
+
+def build(plan: SandboxPlan) -> dict[str, Any]:
+    """Give the whole of ``config.json``."""
+    return {
+        "ociVersion": "1.0.2",
+        "process": _process(plan),
+        "root": {"path": str(plan.rootfs), "readonly": False},
+        "hostname": "sandbox",
+        "mounts": _mounts(plan),
+        "linux": {
+            "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount", "user", "cgroup")],
+            "uidMappings": _mappings(plan.first_host_id),
+            "gidMappings": _mappings(plan.first_host_id),
+            "cgroupsPath": plan.cgroups_path,
+            "resources": _resources(plan.limits, swap_limited=plan.swap_limited),
+            "maskedPaths": list(MASKED_PATHS),
+            "readonlyPaths": list(READONLY_PATHS),
+            "seccomp": plan.seccomp,
+        },
+    }
+
+
+def agent_arguments(python: str, disk_bytes: int) -> list[str]:
+    """Give the agent's command line, as seen inside."""
+    return [
+        *(python, "-s", "-P", "-m", "atoll.guest", "--listen-fd", "3", "--data-dir", DATA_DIR),
+        *("--uid", str(USER_ID), "--gid", str(USER_ID), "--file-bytes-max", str(disk_bytes)),
+    ]
+
+
+def _process(plan: SandboxPlan) -> dict[str, Any]:
+    return {
+        "terminal": False,
+        "user": {"uid": 0, "gid": 0, "umask": 0o022},
+        "args": agent_arguments(plan.python, plan.limits.disk_bytes),
+        "env": [
+            "PATH=/usr/local/bin:/usr/bin:/bin",
+            "LANG=C.UTF-8",
+            f"PYTHONPATH={GUEST_ROOT}",
+            "PYTHONDONTWRITEBYTECODE=1",
+        ],
+        "cwd": "/",
+        "noNewPrivileges": True,
+        # Neither inheritable nor ambient: nothing but the agent, as root, ever has one.
+        "capabilities": {kind: list(CAPABILITIES) for kind in ("bounding", "effective", "permitted")},
+        # No rlimits: the OCI runtime cannot raise them where CAP_SYS_RESOURCE is missing. The agent lowers them.
+        "oomScoreAdj": plan.oom_score_adj,
+    }
+
+
+def _mounts(plan: SandboxPlan) -> list[dict[str, Any]]:
+    return [
+        _mount("/proc", "proc", "nosuid", "noexec", "nodev"),
+        # Made read-only once the device nodes are in it.
+        _mount("/dev", "tmpfs", "nosuid", "noexec", "mode=755", "size=64k", "ro"),
+        # Terminals are numbered for the whole kernel; without a limit one sandbox could take them all.
+        _mount(
+            "/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5", "max=64"
+        ),
+        _mount("/dev/shm", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=64m", "nr_inodes=4k"),  # noqa: S108
+        _bind(plan.data, DATA_DIR, "rw"),
+        _bind(plan.guest_code, f"{GUEST_ROOT}/atoll", "ro"),
+        *(_bind(plan.etc / name, f"/etc/{name}", "ro") for name in ("hosts", "hostname", "resolv.conf")),
+    ]
+
+
+def _mount(target: str, kind: str, *options: str) -> dict[str, Any]:
+    return {"destination": target, "type": kind, "source": kind, "options": list(options)}
+
+
+def _bind(source: Path, target: str, mode: str) -> dict[str, Any]:
+    options = ["bind", mode, "nosuid", "nodev", "private"]
+    return {"destination": target, "type": "bind", "source": str(source), "options": options}
+
+
+def _mappings(first_host_id: int) -> list[dict[str, int]]:
+    return [{"containerID": 0, "hostID": first_host_id, "size": IDS_PER_SLOT}]
+
+
+def _resources(limits: SandboxSpec, *, swap_limited: bool) -> dict[str, Any]:
+    memory: dict[str, Any] = {"limit": limits.memory_bytes}
+    if swap_limited:
+        memory["swap"] = limits.memory_bytes  # memory and swap together: none of it may be swap
+    return {
+        "devices": [{"allow": False, "access": "rwm"}],
+        "memory": memory,
+        "pids": {"limit": limits.pids_max},
+        "cpu": {"period": _CPU_PERIOD_US, "quota": max(1000, round(limits.cpus * _CPU_PERIOD_US))},
+    }
