@@ -101,13 +101,17 @@ def test_input_fails_at_once(box: str, oci_api: Api) -> None:
         ("print('\\ud800'.encode('utf-8', 'surrogatepass'))", "\\xed\\xa0\\x80"),
         ("import sys; sys.stdout.buffer.write(b'\\xff\\xfe raw\\n'); None", "raw"),
         (
-            "from concurrent.futures import ThreadPoolExecutor as Pool\n"
-            "with Pool(8) as pool: print(sum(pool.map(len, ['a' * n for n in range(20)])))",
+            (
+                "from concurrent.futures import ThreadPoolExecutor as Pool\n"
+                "with Pool(8) as pool: print(sum(pool.map(len, ['a' * n for n in range(20)])))"
+            ),
             "190",
         ),
         (
-            "import threading\nthread = threading.Thread(target=lambda: print('from a thread'))\n"
-            "thread.start(); thread.join()",
+            (
+                "import threading\nthread = threading.Thread(target=lambda: print('from a thread'))\n"
+                "thread.start(); thread.join()"
+            ),
             "from a thread",
         ),
         (
