@@ -1,6 +1,7 @@
 // What the official Node client must be able to do; OPENAI_BASE_URL and OPENAI_API_KEY name the server.
 
 import assert from "node:assert/strict";
+import { File as NodeFile } from "node:buffer";
 import { createReadStream } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,6 +9,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import OpenAI, { AzureOpenAI, toFile } from "openai";
+
+globalThis.File ??= NodeFile; // Node 18 has it, but not as a global
 
 const client = new OpenAI({ maxRetries: 0 });
 const unknownContainer = "cntr_" + "0".repeat(48);
@@ -62,8 +65,8 @@ test("list pages in both orders and filters by name", async () => {
   for (let number = 0; number < 5; number++) made.push((await client.containers.create({ name })).id);
   const ids = async (query) => (await collect(client.containers.list({ name, ...query }))).map((item) => item.id);
   assert.deepEqual(await ids({ limit: 2, order: "asc" }), made);
-  assert.deepEqual(await ids({ limit: 2, order: "desc" }), made.toReversed());
-  assert.deepEqual(await ids({}), made.toReversed());
+  assert.deepEqual(await ids({ limit: 2, order: "desc" }), [...made].reverse());
+  assert.deepEqual(await ids({}), [...made].reverse());
   assert.deepEqual(await ids({ after: made[2], order: "asc" }), made.slice(3));
   for (const id of made) await client.containers.delete(id);
   assert.deepEqual(await ids({}), []);
