@@ -149,7 +149,7 @@ async def _taken(handover: _Handover) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
-async def _read(found: obstore.GetResult) -> AsyncGenerator[bytes, None]:
+async def _read(found: "obstore.GetResult") -> AsyncGenerator[bytes, None]:
     async for chunk in found.stream(min_chunk_size=_READ_BYTES):
         yield bytes(chunk)
 

@@ -5,18 +5,27 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from atoll.blobs.blobs import Blobs, open_blobs
+from atoll.model.ids import IdGenerator, created_at_ns
 from atoll.runtime.contract import Runtime
+from atoll.service.access import Access
+from atoll.service.activity import Activity
 from atoll.service.calls import Calls
 from atoll.service.container_files import ContainerFiles
 from atoll.service.containers import Containers
+from atoll.service.contents import Contents
 from atoll.service.files import Files
 from atoll.service.keys import Keys
 from atoll.service.limits import ServiceLimits
+from atoll.service.sandboxes import Sandboxes
+from atoll.service.signals import Signals
+from atoll.store import container_files, containers, files
+from atoll.store.database import Database, open_database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Everything that the API calls."""
+    """Everything that the API calls; below ``limits``, what the reconcilers need besides."""
 
     containers: Containers
     container_files: ContainerFiles
@@ -24,6 +33,12 @@ class Services:
     calls: Calls
     keys: Keys
     limits: ServiceLimits
+
+    database: Database
+    blobs: Blobs
+    activity: Activity
+    sandboxes: Sandboxes
+    signals: Signals
 
 
 @asynccontextmanager
@@ -40,7 +55,76 @@ async def open_services(
     ``database_url`` is SQLAlchemy's (``sqlite+aiosqlite:////absolute/path`` or ``postgresql+asyncpg://…``),
     ``blobs_url`` any of obstore's (``file:///absolute/folder``, ``s3://bucket/prefix``). ``clock`` gives unix seconds.
     The runtime stays the caller's: it is not closed here. Reconcilers are run beside it by
-    ``atoll.reconcile.loop.reconciling(services)``.
+    ``atoll.reconcile.loop.reconciling(services)``. One process at a time: another one on the same database would
+    take this one's sandboxes for orphans.
     """
-    raise NotImplementedError
-    yield
+    blobs = open_blobs(blobs_url)
+    async with open_database(database_url) as database:
+        ids = await _ids(database, clock)
+        services = _put_together(database=database, blobs=blobs, ids=ids, runtime=runtime, limits=limits, clock=clock)
+        try:
+            yield services
+        finally:
+            await services.sandboxes.aclose()
+            await services.activity.flush()
+
+
+async def _ids(database: Database, clock: Callable[[], float]) -> IdGenerator:
+    """Make ids that sort after every one there is, even when the clock was set back meanwhile."""
+    newest = 0
+    container = await database.read(containers.newest_id)
+    if container is not None:
+        newest = max(newest, created_at_ns("cntr_", container))
+    container_file = await database.read(container_files.newest_id)
+    if container_file is not None:
+        newest = max(newest, created_at_ns("cfile_", container_file))
+    file = await database.read(files.newest_id)
+    if file is not None:
+        newest = max(newest, created_at_ns("file-", file))
+    return IdGenerator(lambda: int(clock() * 1_000_000_000), not_before_ns=newest)
+
+
+def _put_together(
+    *,
+    database: Database,
+    blobs: Blobs,
+    ids: IdGenerator,
+    runtime: Runtime,
+    limits: ServiceLimits,
+    clock: Callable[[], float],
+) -> Services:
+    signals = Signals()
+    activity = Activity(database, signals, clock)
+    access = Access(database, activity)
+    sandboxes = Sandboxes(runtime, database, limits, signals)
+    contents = Contents(database, ids, limits)
+    project_files = Files(database=database, blobs=blobs, ids=ids, activity=activity, limits=limits)
+    return Services(
+        containers=Containers(
+            database=database,
+            ids=ids,
+            activity=activity,
+            access=access,
+            sandboxes=sandboxes,
+            contents=contents,
+            files=project_files,
+            limits=limits,
+        ),
+        container_files=ContainerFiles(
+            database=database,
+            access=access,
+            sandboxes=sandboxes,
+            contents=contents,
+            files=project_files,
+            limits=limits,
+        ),
+        files=project_files,
+        calls=Calls(ids=ids, access=access, sandboxes=sandboxes, contents=contents, limits=limits),
+        keys=Keys(database=database, ids=ids, clock=clock, limits=limits),
+        limits=limits,
+        database=database,
+        blobs=blobs,
+        activity=activity,
+        sandboxes=sandboxes,
+        signals=signals,
+    )

@@ -1,9 +1,52 @@
 """Running code in a container: one call at a time, in order, watched from outside."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Literal, TypeVar
 
-from atoll.model.calls import PythonCall, PythonEvent, ShellCall, ShellEvent
-from atoll.model.ids import ProjectId
+from atoll.agent.client import AgentClient
+from atoll.agent.errors import AgentError, AgentMisbehavedError, AgentRefusedError
+from atoll.agent.outcome import OutcomeType
+from atoll.agent.python import AgentPythonEnded, AgentPythonEvent
+from atoll.agent.shell import AgentShellEnded, AgentShellEvent
+from atoll.model.calls import (
+    CallStarted,
+    CommandEnded,
+    CommandOutput,
+    Logs,
+    PythonCall,
+    PythonEnded,
+    PythonEvent,
+    ShellCall,
+    ShellEnded,
+    ShellEvent,
+)
+from atoll.model.containers import Container
+from atoll.model.errors import AtollError, InvalidRequestError, NotFoundError
+from atoll.model.ids import CallId, IdGenerator, ProjectId
+from atoll.runtime.contract import RuntimeFailure, SandboxNotFoundError, SandboxNotRunningError
+from atoll.service import call_notes
+from atoll.service.access import Access
+from atoll.service.checks import check_count, check_integer, check_text
+from atoll.service.contents import Contents
+from atoll.service.failures import translated
+from atoll.service.limits import ServiceLimits
+from atoll.service.sandboxes import Sandboxes
+from atoll.service.turns import Turns
+
+E = TypeVar("E")
+
+_BUSY_PAUSE_S = 0.05
+_STATUS: dict[OutcomeType, Literal["completed", "incomplete", "failed"]] = {
+    OutcomeType.OK: "completed",
+    OutcomeType.ERROR: "completed",
+    OutcomeType.TIMEOUT: "incomplete",
+    OutcomeType.INTERRUPTED: "incomplete",
+    OutcomeType.DIED: "failed",
+}
+# What can go wrong once a call has begun: told in its output, because its answer has begun too.
+_FAILURES = (AgentError, RuntimeFailure, AtollError)
 
 
 class Calls:
@@ -14,20 +57,187 @@ class Calls:
     goes wrong inside the sandbox is told in the output and in the last event.
     """
 
-    def run_python(
+    def __init__(
+        self,
+        *,
+        ids: IdGenerator,
+        access: Access,
+        sandboxes: Sandboxes,
+        contents: Contents,
+        limits: ServiceLimits,
+    ) -> None:
+        self._ids = ids
+        self._access = access
+        self._sandboxes = sandboxes
+        self._contents = contents
+        self._limits = limits
+        self._turns = Turns(limits.calls_waiting_max)
+
+    async def run_python(
         self, project_id: ProjectId, container_id: str, call: PythonCall
     ) -> AsyncGenerator[PythonEvent, None]:
         """Run code; the first event is ``CallStarted``, the last ``PythonEnded``. Closing it interrupts the call."""
-        raise NotImplementedError
+        timeout_ms = self._timeout_ms(call.timeout_ms)
+        check_text("code", call.code, bytes_max=self._limits.code_bytes_max)
+        async with self._turn(project_id, container_id) as (container, agent):
+            yield CallStarted(CallId(self._ids.new("ci_")))
+            events = self._when_free(lambda: agent.python(call.code, timeout_ms, self._limits.output_bytes_max))
+            async with aclosing(events), aclosing(self._python(container, events)) as told:
+                async for event in told:
+                    yield event
 
-    def run_shell(self, project_id: ProjectId, container_id: str, call: ShellCall) -> AsyncGenerator[ShellEvent, None]:
+    async def run_shell(
+        self, project_id: ProjectId, container_id: str, call: ShellCall
+    ) -> AsyncGenerator[ShellEvent, None]:
         """Run commands; the first event is ``CallStarted``, the last ``ShellEnded``. Closing it interrupts the call."""
-        raise NotImplementedError
+        timeout_ms = self._timeout_ms(call.timeout_ms)
+        output_chars_max = self._output_chars_max(call.max_output_length)
+        self._check_commands(call.commands)
+        async with self._turn(project_id, container_id) as (container, agent):
+            yield CallStarted(CallId(self._ids.new("sho_")))
+            events = self._when_free(lambda: agent.shell(call.commands, timeout_ms, output_chars_max))
+            async with aclosing(events), aclosing(self._shell(container, len(call.commands), events)) as told:
+                async for event in told:
+                    yield event
 
     async def interrupt(self, project_id: ProjectId, container_id: str) -> bool:
         """Stop the call that runs; tells whether one did. Waiting calls stay in the queue."""
-        raise NotImplementedError
+        async with self._access.use(project_id, container_id) as container:
+            with translated():
+                try:
+                    return await self._sandboxes.running_agent_of(container).interrupt()
+                except (SandboxNotRunningError, SandboxNotFoundError):
+                    return False
 
     async def restart(self, project_id: ProjectId, container_id: str) -> None:
         """End every process of people's code; the next call has a fresh Python. Files are kept."""
-        raise NotImplementedError
+        async with self._access.use(project_id, container_id) as container:
+            with translated():
+                try:
+                    await self._sandboxes.running_agent_of(container).restart()
+                except (SandboxNotRunningError, SandboxNotFoundError):
+                    return
+                except AgentError:
+                    # An agent that cannot do it any more is ended with all the rest, which is the same to the caller.
+                    await self._sandboxes.stop(container)
+
+    def _timeout_ms(self, asked: int | None) -> int:
+        if asked is None:
+            return self._limits.timeout_ms_default
+        check_integer("timeout_ms", asked, 1, self._limits.timeout_ms_max)
+        return asked
+
+    def _output_chars_max(self, asked: int | None) -> int:
+        if asked is None:
+            return self._limits.output_bytes_max
+        check_integer("max_output_length", asked, 0, self._limits.output_bytes_max)
+        return asked
+
+    def _check_commands(self, commands: tuple[str, ...]) -> None:
+        if not commands:
+            raise InvalidRequestError(
+                "Invalid 'commands': empty array. Expected an array with minimum length 1.",
+                param="commands",
+                code="empty_array",
+            )
+        check_count("commands", len(commands), self._limits.commands_max)
+        for index, command in enumerate(commands):
+            check_text(f"commands[{index}]", command, bytes_max=self._limits.command_bytes_max)
+
+    @asynccontextmanager
+    async def _turn(self, project_id: ProjectId, container_id: str) -> AsyncIterator[tuple[Container, AgentClient]]:
+        """Wait for the container's turn and wake its sandbox."""
+        async with self._access.use(project_id, container_id) as waiting, self._turns.turn(waiting.id):
+            # It may have been deleted, or got another sandbox, while this call waited.
+            container = await self._access.find(project_id, container_id)
+            async with self._sandboxes.reached(container) as agent:
+                yield container, agent
+
+    async def _when_free(self, begin: Callable[[], AsyncGenerator[E, None]]) -> AsyncGenerator[E, None]:
+        """Give a call's events; begins again while the agent is still ending a call that was hung up on."""
+        give_up_at = asyncio.get_running_loop().time() + self._limits.agent_timeout_s
+        has_begun = False
+        while True:
+            try:
+                async with aclosing(begin()) as events:
+                    async for event in events:
+                        has_begun = True
+                        yield event
+            except AgentRefusedError as error:
+                late = asyncio.get_running_loop().time() > give_up_at
+                if error.code != "busy" or has_begun or late:
+                    raise
+            else:
+                return
+            await asyncio.sleep(_BUSY_PAUSE_S)
+
+    async def _python(
+        self, container: Container, events: AsyncGenerator[AgentPythonEvent, None]
+    ) -> AsyncGenerator[PythonEvent, None]:
+        line_start = "\n"
+        try:
+            async for event in events:
+                if isinstance(event, AgentPythonEnded):
+                    for note in await self._python_notes(container, event):
+                        yield Logs(f"{line_start}{note}\n")
+                        line_start = ""
+                    files = await self._contents.note(container, event.files)
+                    yield PythonEnded(status=_STATUS[event.outcome.type], files=files)
+                else:
+                    if isinstance(event, Logs):
+                        line_start = "" if event.text.endswith("\n") else "\n"
+                    yield event
+        except _FAILURES as error:
+            yield Logs(f"{line_start}{await self._explain(container, error)}\n")
+            yield PythonEnded(status="failed", files=())
+
+    async def _python_notes(self, container: Container, ended: AgentPythonEnded) -> list[str]:
+        notes = []
+        if ended.images_omitted:
+            notes.append(call_notes.images_omitted(ended.images_omitted))
+        if ended.outcome.type is OutcomeType.DIED and await self._sandboxes.memory_killed(container):
+            notes.append(call_notes.memory_killed_python(container.memory_limit))
+        return notes
+
+    async def _shell(
+        self, container: Container, commands_count: int, events: AsyncGenerator[AgentShellEvent, None]
+    ) -> AsyncGenerator[ShellEvent, None]:
+        running = 0
+        try:
+            async for event in events:
+                match event:
+                    case AgentShellEnded():
+                        files = await self._contents.note(container, event.files)
+                        is_whole = event.outcome.type is OutcomeType.OK
+                        yield ShellEnded(status="completed" if is_whole else "incomplete", files=files)
+                    case CommandEnded():
+                        if event.exit_code == 128 + 9 and await self._sandboxes.memory_killed(container):
+                            note = call_notes.memory_killed_command(container.memory_limit)
+                            yield CommandOutput(event.index, "", note + "\n")
+                        running = event.index + 1
+                        yield event
+                    case CommandOutput():
+                        yield event
+        except _FAILURES as error:
+            note = await self._explain(container, error)
+            for index in range(running, commands_count):
+                if index == running:
+                    yield CommandOutput(index, "", note + "\n")
+                yield CommandEnded(index, None)
+            yield ShellEnded(status="incomplete", files=())
+
+    async def _explain(self, container: Container, error: Exception) -> str:
+        """Say what became of a call, and stop a sandbox that does not do what it must."""
+        try:
+            await self._access.find(container.project_id, container.id)
+        except NotFoundError:
+            return call_notes.container_deleted()
+        match error:
+            case AgentRefusedError() | AtollError():
+                return call_notes.refused(error.message)
+            case AgentMisbehavedError():
+                await self._sandboxes.stop(container)
+                return call_notes.sandbox_stopped()
+        if await self._sandboxes.memory_killed(container):
+            return call_notes.memory_killed_python(container.memory_limit)
+        return call_notes.sandbox_ended()

@@ -1,12 +1,63 @@
-"""The life of a container: made, listed, looked at, deleted."""
+"""The life of a container: made, listed, looked at, deleted.
 
-from atoll.model.containers import Container, NewContainer
-from atoll.model.ids import ProjectId
+A container is made in this order, and an answer is given only at the end of it: sandbox, files into the sandbox, row.
+Whatever fails or is cancelled in between takes everything before it back, so nothing half-made is ever listed.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, contextmanager
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from atoll.agent.client import AgentClient
+from atoll.agent.files import AgentFile
+from atoll.cancellation import finish
+from atoll.model.containers import Container, ContainerStatus, NewContainer
+from atoll.model.errors import BusyError, InvalidRequestError
+from atoll.model.files import File
+from atoll.model.ids import ContainerId, IdGenerator, ProjectId, SandboxId, created_at
 from atoll.model.pages import Page, PageQuery
+from atoll.service.access import Access, no_container
+from atoll.service.activity import Activity
+from atoll.service.checks import check_count, check_integer, check_page, check_text
+from atoll.service.contents import Contents
+from atoll.service.failures import translated
+from atoll.service.file_names import place
+from atoll.service.files import Files
+from atoll.service.limits import ServiceLimits
+from atoll.service.sandboxes import Sandboxes
+from atoll.store import container_files, containers
+from atoll.store.database import Database
+
+_PAGE_LIMIT_MAX = 100
 
 
 class Containers:
     """Use cases of ``/v1/containers``."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        ids: IdGenerator,
+        activity: Activity,
+        access: Access,
+        sandboxes: Sandboxes,
+        contents: Contents,
+        files: Files,
+        limits: ServiceLimits,
+    ) -> None:
+        self._database = database
+        self._ids = ids
+        self._activity = activity
+        self._access = access
+        self._sandboxes = sandboxes
+        self._contents = contents
+        self._files = files
+        self._limits = limits
+        self._being_made: Counter[ProjectId] = Counter()
 
     async def create(self, project_id: ProjectId, new: NewContainer) -> Container:
         """Make a container with a sandbox behind it and the named files in it.
@@ -15,16 +66,116 @@ class Containers:
         ``/mnt/data/<file_id>-<filename>``. Raises ``InvalidRequestError``, ``NotFoundError`` (a file id),
         ``BusyError`` (no room on the machine), ``StorageFullError``, ``SandboxFailedError``.
         """
-        raise NotImplementedError
+        self._check(new)
+        files = [await self._files.retrieve(project_id, file_id) for file_id in dict.fromkeys(new.file_ids)]
+        with self._counted(project_id):
+            await self._require_room(project_id)
+            async with self._sandboxes.made(new.memory_limit) as sandbox_id:
+                with translated():
+                    brought = await self._bring_in(self._sandboxes.agent_in(sandbox_id), files)
+                container = self._row(project_id, new, sandbox_id)
+                await self._add(container, brought)
+        return container
 
     async def list(self, project_id: ProjectId, query: PageQuery, name: str | None = None) -> Page[Container]:
         """Give one page; ``name`` filters exactly. Raises ``InvalidRequestError`` (limit, malformed ``after``)."""
-        raise NotImplementedError
+        check_page(query, "cntr_", _PAGE_LIMIT_MAX)
+        if name is not None:
+            check_text("name", name)
+        page = await self._database.read(lambda connection: containers.page(connection, project_id, query, name))
+        return dataclasses.replace(page, items=tuple(self._activity.seen(row) for row in page.items))
 
     async def retrieve(self, project_id: ProjectId, container_id: str) -> Container:
         """Give a container, expired ones too; looking at a running one counts as use. Raises ``NotFoundError``."""
-        raise NotImplementedError
+        container = await self._access.find(project_id, container_id)
+        if container.status is ContainerStatus.EXPIRED:
+            return container
+        return self._activity.touch(container)
 
     async def delete(self, project_id: ProjectId, container_id: str) -> None:
         """Remove a container and all that is in it; its calls end. Raises ``NotFoundError``."""
-        raise NotImplementedError
+        known = (await self._access.find(project_id, container_id)).id
+        await finish(self._remove(project_id, known))
+
+    async def _remove(self, project_id: ProjectId, known: ContainerId) -> None:
+        removed = await self._database.write(lambda connection: containers.remove(connection, project_id, known))
+        if removed is None:
+            raise no_container(known)
+        self._activity.forget(known)
+        if removed.sandbox_id is not None:
+            await self._sandboxes.discard(removed.sandbox_id)
+
+    def _check(self, new: NewContainer) -> None:
+        check_text("name", new.name, chars_max=self._limits.name_chars_max)
+        check_count("file_ids", len(new.file_ids), self._limits.file_ids_max)
+        if new.expires_after_minutes is not None:
+            check_integer("expires_after.minutes", new.expires_after_minutes, 1, self._limits.expires_after_minutes_max)
+        if new.network_policy.type == "allowlist":
+            raise InvalidRequestError(
+                "Invalid 'network_policy.type': 'allowlist' is not enforced by this server yet, so it is not "
+                "accepted; only 'disabled' is.",
+                param="network_policy.type",
+            )
+
+    @contextmanager
+    def _counted(self, project_id: ProjectId) -> Iterator[None]:
+        self._being_made[project_id] += 1
+        try:
+            yield
+        finally:
+            self._being_made[project_id] -= 1
+            if not self._being_made[project_id]:
+                del self._being_made[project_id]
+
+    async def _require_room(self, project_id: ProjectId) -> None:
+        most = self._limits.containers_per_project_max
+        if most is None:
+            return
+        running = await self._database.read(lambda connection: containers.count_running(connection, project_id))
+        if running + self._being_made[project_id] > most:
+            raise BusyError(
+                f"The project has {most} running containers, the most that it may have; delete one first.",
+                retry_after_s=60,
+            )
+
+    async def _bring_in(self, agent: AgentClient, files: Sequence[File]) -> tuple[AgentFile, ...]:
+        brought = []
+        for path, file in place(files).items():
+            async with aclosing(await self._files.open_whole(file)) as content:
+                brought.append(await agent.put_file(path, content, exclusive=True))
+        return tuple(brought)
+
+    def _row(self, project_id: ProjectId, new: NewContainer, sandbox_id: SandboxId) -> Container:
+        # The id is made last: whoever walks the list in creation order then misses nothing that was answered for.
+        container_id = ContainerId(self._ids.new("cntr_"))
+        second = created_at("cntr_", container_id)
+        return Container(
+            id=container_id,
+            project_id=project_id,
+            name=new.name,
+            created_at=second,
+            last_active_at=second,
+            expires_after_minutes=new.expires_after_minutes or self._limits.expires_after_minutes_default,
+            memory_limit=new.memory_limit,
+            network_policy=new.network_policy,
+            status=ContainerStatus.RUNNING,
+            sandbox_id=sandbox_id,
+        )
+
+    async def _add(self, container: Container, brought: Sequence[AgentFile]) -> None:
+        rows = [self._contents.new_row(container.id, file, "user") for file in brought]
+
+        async def work(connection: AsyncConnection) -> None:
+            await containers.add(connection, container)
+            await container_files.add(connection, rows)
+
+        try:
+            await self._database.write(work)
+        except BaseException:
+            # The row may be there: whoever waited for it was cancelled.
+            await finish(
+                self._database.write(
+                    lambda connection: containers.remove(connection, container.project_id, container.id)
+                )
+            )
+            raise

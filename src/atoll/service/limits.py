@@ -18,7 +18,7 @@ class ServiceLimits:
     expires_after_minutes_max: int = 43_200
     expired_retention_days: int = 30
     name_chars_max: int = 1_000
-    file_ids_max: int = 50
+    file_ids_max: int = 500
     containers_per_project_max: int | None = None
 
     code_bytes_max: int = 1 * _MIB
@@ -39,6 +39,7 @@ class ServiceLimits:
     cpus: float = 1.0
     disk_bytes: int = 8 * 1024 * _MIB
 
+    sandbox_start_timeout_s: float = 120.0
     agent_timeout_s: float = 30.0
     cleanup_timeout_s: float = 30.0
     key_cache_s: float = 5.0

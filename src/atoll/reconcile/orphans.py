@@ -1,0 +1,23 @@
+"""Sandboxes that no row names: left by a server that died, or by a removal that failed."""
+
+import logging
+
+from atoll.service.app import Services
+from atoll.store import containers
+
+_LOG = logging.getLogger(__name__)
+
+
+async def remove_orphans(services: Services) -> int:
+    """Remove every sandbox without a row; gives how many.
+
+    The order is what makes it safe: sandboxes are looked at first, then those being made are waited for, and only
+    then the rows are read. One whose row is missing then has been given up, or never had one.
+    """
+    observed = await services.sandboxes.observe()
+    named = await services.database.read(lambda connection: containers.sandboxes_in_use(connection, observed))
+    orphans = sorted(observed - named)
+    for orphan in orphans:
+        _LOG.warning("sandbox %s belongs to no container; removing it", orphan)
+        await services.sandboxes.discard(orphan)
+    return len(orphans)

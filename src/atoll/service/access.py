@@ -1,0 +1,40 @@
+"""The way to a container: found in the caller's project, and let in only while it can be used."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from atoll.model.containers import Container
+from atoll.model.errors import NotFoundError
+from atoll.model.ids import ContainerId, ProjectId, is_id
+from atoll.service.activity import Activity
+from atoll.store import containers
+from atoll.store.database import Database
+
+
+class Access:
+    """Finds containers. One of another project does not exist, as far as a caller can tell."""
+
+    def __init__(self, database: Database, activity: Activity) -> None:
+        self._database = database
+        self._activity = activity
+
+    async def find(self, project_id: ProjectId, container_id: str) -> Container:
+        """Give a container as it counts now. Raises ``NotFoundError``."""
+        if not is_id("cntr_", container_id):
+            raise no_container(container_id)
+        known = ContainerId(container_id)
+        container = await self._database.read(lambda connection: containers.find(connection, project_id, known))
+        if container is None:
+            raise no_container(container_id)
+        return self._activity.seen(container)
+
+    @asynccontextmanager
+    async def use(self, project_id: ProjectId, container_id: str) -> AsyncIterator[Container]:
+        """Hold a container while it is used. Raises ``NotFoundError``, ``ContainerExpiredError``."""
+        with self._activity.hold(await self.find(project_id, container_id)) as container:
+            yield container
+
+
+def no_container(container_id: str) -> NotFoundError:
+    """Give the error for a container that is not there."""
+    return NotFoundError(f"Container with id '{container_id}' not found.")

@@ -1,0 +1,43 @@
+"""Lines that the host adds to a call's output, so that whoever reads it knows what happened; pure.
+
+What the agent can see for itself (time-outs, interrupts, a Python that ended, output that was cut) it tells itself.
+"""
+
+from atoll.model.memory_limit import MemoryLimit
+
+_LOST = "Variables are lost; files in /mnt/data are kept."
+
+
+def memory_killed_python(limit: MemoryLimit) -> str:
+    """The memory limit ended Python."""
+    return f"[atoll] Python was ended because the container reached its memory limit ({limit}). {_LOST}"
+
+
+def memory_killed_command(limit: MemoryLimit) -> str:
+    """The memory limit ended a command, or something that it ran."""
+    return f"[atoll] The command was ended because the container reached its memory limit ({limit})."
+
+
+def images_omitted(count: int) -> str:
+    """There were more or larger images than a call may give."""
+    return f"[atoll] {count} more images were left out: a call gives a limited number and size of them."
+
+
+def sandbox_ended() -> str:
+    """The sandbox went away under the call."""
+    return f"[atoll] The container's processes ended during the call. {_LOST}"
+
+
+def sandbox_stopped() -> str:
+    """The host ended the sandbox, because its agent did not do what it must."""
+    return "[atoll] The call did not end when it should have, so every process of the container was ended. " + _LOST
+
+
+def container_deleted() -> str:
+    """Somebody deleted the container while the call ran."""
+    return "[atoll] The container was deleted during the call."
+
+
+def refused(message: str) -> str:
+    """The agent honestly said no."""
+    return f"[atoll] The call could not be run: {message}"

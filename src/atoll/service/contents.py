@@ -1,0 +1,120 @@
+"""Rows of a container's files, kept in step with what is really in ``/mnt/data``.
+
+Every look at the files and every note of one happens under the container's own lock: a listing that is older than
+an upload could otherwise drop the upload's row, or bring back the row of a file deleted since.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from weakref import WeakValueDictionary
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from atoll.agent.client import AgentClient
+from atoll.agent.files import AgentFile, FileListing
+from atoll.model.containers import Container
+from atoll.model.errors import InvalidRequestError
+from atoll.model.files import ContainerFile, FileSource
+from atoll.model.ids import ContainerFileId, ContainerId, IdGenerator, created_at
+from atoll.service.access import no_container
+from atoll.service.file_changes import compare
+from atoll.service.limits import ServiceLimits
+from atoll.store import container_files, containers
+from atoll.store.database import Database
+
+
+class Contents:
+    """Writes rows of files; knows nothing of bytes."""
+
+    def __init__(self, database: Database, ids: IdGenerator, limits: ServiceLimits) -> None:
+        self._database = database
+        self._ids = ids
+        self._limits = limits
+        self._locks: WeakValueDictionary[ContainerId, asyncio.Lock] = WeakValueDictionary()
+
+    async def sync(self, container: Container, agent: AgentClient) -> None:
+        """Ask the agent for all files and make the rows tell the same. Ids of files still there stay."""
+        rows_max = self._limits.files_per_container_max
+        async with self._lock(container.id):
+            listing = await agent.list_files(rows_max)
+            await self._apply(container.id, listing, rows_max)
+
+    async def note(self, container: Container, found: Sequence[AgentFile]) -> tuple[ContainerFile, ...]:
+        """Note files that code made or changed, and give their rows; those over the limit have none.
+
+        A container that is gone has none either.
+        """
+        if not found:
+            return ()
+        paths = {file.path for file in found}
+        async with self._lock(container.id):
+            await self._apply(
+                container.id,
+                FileListing(tuple(found), complete=False),
+                self._limits.files_per_container_max,
+            )
+            rows = await self._database.read(lambda connection: container_files.all_of(connection, container.id))
+        return tuple(sorted((row for row in rows if row.path in paths), key=lambda row: row.id))
+
+    async def note_upload(self, container: Container, file: AgentFile) -> ContainerFile:
+        """Note a file that was put in and give its row. Raises ``NotFoundError`` when the container is gone."""
+        row = self.new_row(container.id, file, "user")
+
+        async def work(connection: AsyncConnection) -> ContainerFile:
+            if not await containers.hold_running(connection, container.id):
+                raise no_container(container.id)
+            return await container_files.put(connection, row)
+
+        async with self._lock(container.id):
+            return await self._database.write(work)
+
+    async def remove(self, file: ContainerFile, agent: AgentClient) -> None:
+        """Remove a file and its row; a file that is gone already loses its row all the same."""
+        async with self._lock(file.container_id):
+            await agent.delete_file(file.path)
+            await self._database.write(lambda connection: container_files.remove(connection, [file.id]))
+
+    async def require_room(self, container: Container, path: str) -> None:
+        """Raise ``InvalidRequestError`` when a file at ``path`` would be one too many."""
+        files_max = self._limits.files_per_container_max
+        count = await self._database.read(lambda connection: container_files.count(connection, container.id))
+        if count < files_max:
+            return
+        known = await self._database.read(lambda connection: container_files.find_path(connection, container.id, path))
+        if known is None:
+            raise InvalidRequestError(
+                f"The container has {count} files, and no more than {files_max} are possible; delete some first."
+            )
+
+    def new_row(self, container_id: ContainerId, file: AgentFile, source: FileSource) -> ContainerFile:
+        """Give a row with an id of its own for a file that was found or put in."""
+        file_id = ContainerFileId(self._ids.new("cfile_"))
+        return ContainerFile(
+            id=file_id,
+            container_id=container_id,
+            path=file.path,
+            bytes=file.size,
+            created_at=created_at("cfile_", file_id),
+            source=source,
+        )
+
+    async def _apply(self, container_id: ContainerId, listing: FileListing, rows_max: int) -> None:
+        rows = await self._database.read(lambda connection: container_files.all_of(connection, container_id))
+        changes = compare(rows, listing, rows_max)
+        if not changes:
+            return
+        appeared = [self.new_row(container_id, file, "assistant") for file in changes.appeared]
+
+        async def work(connection: AsyncConnection) -> None:
+            if await containers.hold_running(connection, container_id):
+                await container_files.remove(connection, changes.vanished)
+                await container_files.resize(connection, changes.resized)
+                await container_files.add(connection, appeared)
+
+        await self._database.write(work)
+
+    def _lock(self, container_id: ContainerId) -> asyncio.Lock:
+        lock = self._locks.get(container_id)
+        if lock is None:
+            lock = self._locks[container_id] = asyncio.Lock()
+        return lock
