@@ -90,7 +90,8 @@ def rm(
     """Remove containers with all that is in them."""
     with connect(target_of(context)) as connection:
         # All are looked up first: a name that is no container's removes nothing.
-        gone = [connection.delete(f"/containers/{one}") for one in map(connection.find_container, containers)]
+        ids = [connection.find_container(container) for container in containers]
+        gone = [connection.delete(f"/containers/{container_id}") for container_id in ids]
     if as_json:
         print_json(gone)
 

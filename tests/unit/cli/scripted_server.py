@@ -1,0 +1,71 @@
+"""A server on loopback that answers what a test tells it to, and remembers what it was asked."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request."""
+
+    method: str
+    path: str
+    authorization: str | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer; ``body`` is sent as JSON unless it is bytes."""
+
+    body: Any
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ScriptedServer:
+    """``answers`` by method and path (without the query); anything else is a 404."""
+
+    base_url: str
+    answers: dict[str, Answer] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+
+
+@contextmanager
+def running_server() -> Iterator[ScriptedServer]:
+    """Run one until the end of the block."""
+    scripted = ScriptedServer("")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            scripted.asked.append(Asked(self.command, self.path, self.headers.get("authorization"), body))
+            missing = Answer({"error": {"message": "Nothing here."}}, 404)
+            answer = scripted.answers.get(f"{self.command} {self.path.partition('?')[0]}", missing)
+            content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+            self.send_response(answer.status)
+            for name, value in {"content-length": str(len(content)), **answer.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_POST = do_DELETE = do_GET  # noqa: N815 - the names that http.server looks for
+
+        def log_message(self, *_: object) -> None:
+            """Stay silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        scripted.base_url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+        try:
+            yield scripted
+        finally:
+            server.shutdown()
+            thread.join()

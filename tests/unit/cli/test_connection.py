@@ -1,0 +1,120 @@
+"""Where the command line goes, with which key, and what it says when that does not work."""
+
+import socket
+
+import pytest
+
+from atoll.cli.connection import Local
+from tests.unit.cli.conftest import KEY, Atoll
+from tests.unit.cli.scripted_server import Answer, ScriptedServer
+
+EMPTY: dict[str, object] = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+ID = "cntr_" + "0" * 48
+CONTAINER = {"id": ID, "object": "container", "created_at": 0, "status": "running", "name": "demo"}
+
+
+def page(*items: dict[str, object], has_more: bool = False) -> Answer:
+    return Answer({**EMPTY, "data": list(items), "has_more": has_more})
+
+
+def test_options_beat_the_environment(atoll: Atoll, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted.answers["GET /v1/containers"] = page()
+    monkeypatch.setenv("ATOLL_BASE_URL", "http://127.0.0.1:1/v1")
+    assert atoll("--base-url", scripted.base_url + "/", "--api-key", "sk-option", "ls", "--json").code == 0
+    assert scripted.asked[-1].authorization == "Bearer sk-option"
+
+
+def test_the_machines_own_server_and_key_are_found(
+    atoll: Atoll, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted.answers["GET /v1/containers"] = page()
+    monkeypatch.delenv("ATOLL_BASE_URL")
+    monkeypatch.delenv("ATOLL_API_KEY")
+    assert atoll("ls", local=Local(scripted.base_url, "sk-local")).code == 0
+    assert scripted.asked[-1].authorization == "Bearer sk-local"
+
+
+def test_the_machines_own_key_is_not_sent_to_another_server(
+    atoll: Atoll, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ATOLL_API_KEY")
+    outcome = atoll("ls", local=Local("http://127.0.0.1:8484/v1", "sk-local"))
+    assert outcome.code == 1
+    assert "No API key." in outcome.stderr
+    assert not scripted.asked
+
+
+def test_an_error_says_message_field_and_request(atoll: Atoll, scripted: ScriptedServer) -> None:
+    error = {"message": "Invalid 'limit'.", "type": "invalid_request_error", "param": "limit", "code": None}
+    scripted.answers["GET /v1/containers"] = Answer({"error": error}, 400, {"x-request-id": "req_1"})
+    outcome = atoll("ls")
+    assert outcome.code == 1
+    assert outcome.stderr == "atoll: Invalid 'limit'. (status 400, param limit, request req_1)\n"
+    assert not outcome.stdout
+
+
+@pytest.mark.parametrize("body", [b"<html>Bad gateway</html>", b"", b"[]", b'{"error": "x"}'])
+def test_an_error_that_is_not_ours_is_shown_as_it_is(atoll: Atoll, scripted: ScriptedServer, body: bytes) -> None:
+    scripted.answers["GET /v1/containers"] = Answer(body, 502)
+    outcome = atoll("ls")
+    assert outcome.code == 1
+    assert "status 502" in outcome.stderr
+
+
+def test_what_is_not_json_is_not_atoll(atoll: Atoll, scripted: ScriptedServer) -> None:
+    scripted.answers["GET /v1/containers"] = Answer(b"hello")
+    assert "is this Atoll?" in atoll("ls").stderr
+
+
+def test_nobody_there(atoll: Atoll) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    outcome = atoll("--base-url", f"http://127.0.0.1:{port}/v1", "ls")
+    assert outcome.code == 1
+    assert f"Cannot reach Atoll at http://127.0.0.1:{port}/v1" in outcome.stderr
+
+
+@pytest.mark.parametrize("url", ["ftp://x/v1", "nonsense"])
+def test_a_base_url_that_cannot_be(atoll: Atoll, url: str) -> None:
+    outcome = atoll("--base-url", url, "ls")
+    assert outcome.code == 2
+    assert "cannot be used" in outcome.stderr
+
+
+def test_a_name_is_looked_up_and_expired_ones_do_not_count(atoll: Atoll, scripted: ScriptedServer) -> None:
+    expired = {**CONTAINER, "id": "cntr_" + "1" * 48, "status": "expired"}
+    scripted.answers["GET /v1/containers"] = page(expired, CONTAINER)
+    scripted.answers[f"GET /v1/containers/{ID}"] = Answer(CONTAINER)
+    assert atoll("show", "demo").code == 0
+    assert scripted.asked[0].path == "/v1/containers?limit=100&name=demo"
+    assert scripted.asked[0].authorization == f"Bearer {KEY}"
+
+
+def test_an_id_is_not_looked_up(atoll: Atoll, scripted: ScriptedServer) -> None:
+    scripted.answers[f"GET /v1/containers/{ID}"] = Answer(CONTAINER)
+    assert atoll("show", ID).code == 0
+    assert len(scripted.asked) == 1
+
+
+def test_a_name_that_several_have_is_refused_with_their_ids(atoll: Atoll, scripted: ScriptedServer) -> None:
+    other_id = "cntr_" + "2" * 48
+    other = {**CONTAINER, "id": other_id}
+    scripted.answers["GET /v1/containers"] = page(CONTAINER, other)
+    outcome = atoll("rm", "demo")
+    assert outcome.code == 1
+    assert "2 containers are named 'demo'" in outcome.stderr
+    assert ID in outcome.stderr
+    assert other_id in outcome.stderr
+    assert [asked.method for asked in scripted.asked] == ["GET"]
+
+
+def test_a_name_that_nobody_has(atoll: Atoll, scripted: ScriptedServer) -> None:
+    scripted.answers["GET /v1/containers"] = page()
+    assert "no container with the id or name '../x'" in atoll("rm", "../x").stderr
+
+
+def test_removing_looks_up_all_before_it_removes_one(atoll: Atoll, scripted: ScriptedServer) -> None:
+    scripted.answers["GET /v1/containers"] = page()
+    assert atoll("rm", ID, "nobody").code == 1
+    assert [asked.method for asked in scripted.asked] == ["GET"]
