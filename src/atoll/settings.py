@@ -96,7 +96,7 @@ class Settings:
             "SQLAlchemy URL of the database (`postgresql+asyncpg://…`).",
             "Places",
             secret=True,
-            derive=lambda settings: f"sqlite+aiosqlite:///{settings.data_dir / 'atoll.db'}",
+            derive=lambda settings: f"sqlite+aiosqlite:///{settings.database_path}",
             default_text="SQLite, `atoll.db` in the data folder",
         ),
     ] = _DERIVED
@@ -124,11 +124,8 @@ class Settings:
     ] = "oci"
     oci_runtime: Annotated[str, Description("OCI runtime program, a name on the path or a path.", "Sandboxes")] = "runc"
     image: Annotated[
-        str | None,
-        Description(
-            "Image of new sandboxes, by name or id. Without one: the newest of the name `default`.", "Sandboxes"
-        ),
-    ] = None
+        str, Description("Image of new sandboxes: an id, or a name for the newest of it.", "Sandboxes")
+    ] = "default"
     cgroup_parent: Annotated[str, Description("Cgroup under which sandboxes have theirs.", "Sandboxes")] = "/atoll"
     pids_max: Annotated[
         int, Description("Processes and threads that one sandbox may have.", "Sandboxes", low=16, high=1 << 22)
@@ -152,6 +149,15 @@ class Settings:
             high=100,
         ),
     ] = 2.0
+    disk_overcommit: Annotated[
+        float,
+        Description(
+            "How many times the free disk all sandboxes' `disk_bytes` may add up to; disks only fill as they are used.",
+            "Sandboxes",
+            low=0.1,
+            high=10_000,
+        ),
+    ] = 20.0
     memory_free_bytes_min: Annotated[
         int, Description("No new sandbox while the machine has less free memory than this.", "Sandboxes", low=0)
     ] = 256 * _MIB
@@ -197,6 +203,11 @@ class Settings:
             if getattr(self, name) is _DERIVED and description.derive is not None:
                 object.__setattr__(self, name, description.derive(self))
         _check_together(self)
+
+    @property
+    def database_path(self) -> Path:
+        """Where the built-in database is, unless ``database_url`` names another."""
+        return self.data_dir / "atoll.db"
 
     @property
     def blobs_dir(self) -> Path:

@@ -2,13 +2,13 @@
 
 import os
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from atoll.operate.system_user import SystemUser, acting_as
 
 _SECRET_CHARS_MAX: Final = 512
+_SECRET_BYTES: Final = 32
 
 
 def read_key(path: Path, user: SystemUser | None = None) -> str | None:
@@ -22,24 +22,16 @@ def read_key(path: Path, user: SystemUser | None = None) -> str | None:
         return file.read(_SECRET_CHARS_MAX).strip() or None
 
 
-def keep_key(
-    path: Path,
-    user: SystemUser | None,
-    given: str | None,
-    make: Callable[[], str] = lambda: "sk-atoll-" + secrets.token_urlsafe(32),
-) -> tuple[str, bool]:
-    """Give the first key and whether this is the first start, which keeps it in ``path``, for its owner only.
+def make_key() -> str:
+    """Give a new secret: 256 random bits."""
+    return "sk-atoll-" + secrets.token_urlsafe(_SECRET_BYTES)
 
-    ``given`` is ``ATOLL_API_KEY``'s value: it counts, and is kept at the first start like one made here.
-    """
-    kept = read_key(path, user)
-    if kept is not None:
-        return given or kept, False
-    secret = given or make()
+
+def keep_key(path: Path, user: SystemUser | None, secret: str) -> None:
+    """Write a new file that only its owner reads. Raises ``OSError``, ``FileExistsError`` above all."""
     with acting_as(user):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(secret + "\n")
             file.flush()
             os.fsync(descriptor)
-    return secret, True

@@ -151,6 +151,7 @@ class Launcher:
             log.info("the server answers again")
         elif healthy:
             self._was_ready = True
+            self._server.task = replace(self._server.task, first_key=None)  # it is in the database now
             self._on_ready()
 
     def _drop_probe(self, *, again_at: float) -> None:

@@ -3,6 +3,7 @@
 from atoll.cli.app import app
 from atoll.operate.config import config
 from atoll.operate.image import image_app
+from atoll.operate.keys import keys_app
 from atoll.operate.local import find_local
 from atoll.operate.serve import serve
 
@@ -14,6 +15,7 @@ def main() -> None:
 
 for command in (serve, config):
     app.command(rich_help_panel="This machine")(command)
+app.add_typer(keys_app, name="keys", rich_help_panel="This machine")
 app.add_typer(image_app, name="image", rich_help_panel="This machine")
 
 if __name__ == "__main__":

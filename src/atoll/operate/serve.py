@@ -6,7 +6,7 @@ import shutil
 import sys
 
 from atoll.cli.failure import fail
-from atoll.operate.first_key import keep_key
+from atoll.operate.first_key import keep_key, make_key, read_key
 from atoll.operate.folders import FolderError, prepare_folders
 from atoll.operate.instance_lock import AlreadyRunningError, InstanceLock
 from atoll.operate.launcher import Launcher
@@ -38,22 +38,43 @@ def serve(loaded: Loaded) -> None:
         data_lock, run_lock = InstanceLock(settings.data_dir), InstanceLock(settings.run_dir)
         data_lock.take()
         run_lock.take()
+        _check_key_file(settings, user)
         listening = listen(settings.host, settings.port)
     except (UserError, FolderError, AlreadyRunningError, PortError) as error:
         fail(str(error))
     configure_logging(settings.log_level)
     if settings.runtime == "plain":
         sys.stderr.write(_PLAIN_WARNING)
-    first_key, is_first_start = keep_key(settings.api_key_path, user, first_api_key())
     url = base_url(reachable_address(listening))
+    kept, given = read_key(settings.api_key_path, user), first_api_key()
+    key = given or kept or make_key()
 
     def say_ready() -> None:
+        if kept is None:
+            _keep(settings, user, key)
         data_lock.publish(url)
-        sys.stdout.write(_welcome(settings, url, first_key if is_first_start and not first_api_key() else None))
+        sys.stdout.write(_welcome(settings, url, key if kept is None and given is None else None))
         sys.stdout.flush()
 
-    task = Task(settings=settings, launcher_pid=os.getpid(), user=user, first_key=first_key)
+    # A kept key is in the database already and may have been revoked there: only a new database is told it again.
+    known = given is None and kept is not None and settings.database_path.exists()
+    task = Task(settings=settings, launcher_pid=os.getpid(), user=user, first_key=None if known else key)
     raise SystemExit(Launcher(task, listening, say_ready).run())
+
+
+def _check_key_file(settings: Settings, user: SystemUser | None) -> None:
+    """Refuse a key file that cannot be read: a new key could not be kept. Raises ``UserError``."""
+    path = settings.api_key_path
+    if os.path.lexists(path) and read_key(path, user) is None:
+        raise UserError(f"{path} is there, but no key can be read from it. Remove it, and a new key is made.")
+
+
+def _keep(settings: Settings, user: SystemUser | None, key: str) -> None:
+    """Keep the first key once it works, so that a start that was cut off before makes another one."""
+    try:
+        keep_key(settings.api_key_path, user, key)
+    except OSError:
+        log.exception("the key works, but cannot be kept in %s", settings.api_key_path)
 
 
 def _server_user(settings: Settings) -> SystemUser | None:
