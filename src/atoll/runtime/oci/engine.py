@@ -184,6 +184,7 @@ class Engine:
         if failure is not None:
             raise failure
         self._cgroups.remove_parent()
+        self._layout.clear_run()
 
     def close(self) -> None:
         """Finish tidying and let go; sandboxes live on."""

@@ -4,9 +4,12 @@ import fcntl
 import os
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from atoll.runtime.oci import system_calls
 
 _LOCK_PAUSE_S: Final = 0.05
 
@@ -75,6 +78,20 @@ class Layout:
         self.identity(sandbox_id).unlink(missing_ok=True)
         self.agent_socket(sandbox_id).unlink(missing_ok=True)
         shutil.rmtree(self.bundle(sandbox_id), ignore_errors=True)
+
+    def clear_run(self) -> None:
+        """Empty ``run``; nothing may run any more. Raises ``OSError``."""
+        with suppress(OSError):
+            system_calls.detach(self.staging)
+        for path in self.run.iterdir():
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def lock(folder: Path, timeout_s: float) -> int:

@@ -27,8 +27,8 @@ class NoLoopDeviceError(OSError):
 def attached(image: int, nodes: Path) -> Iterator[Path]:
     """Give the path of a block device that stands for the open file ``image``.
 
-    Its node is made in ``nodes``, a folder of the caller's own. The device stays while this context or a mount holds it and is then freed by the kernel. The node is our own and
-    not the one in ``/dev``, which udev may make late or, in a container, not at all.
+    Its node is made in ``nodes``, a folder of the caller's own: the one in ``/dev`` is made late by udev or, in a
+    container, not at all. The device stays while this context or a mount holds it and is then freed by the kernel.
     """
     node, device = _attach(image, nodes)
     try:

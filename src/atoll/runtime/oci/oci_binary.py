@@ -87,6 +87,8 @@ def _spawn_and_wait(arguments: list[str], *, listener: int, output: int) -> int:
             ],
             # A group of its own: Ctrl-C in the operator's terminal is for the supervisor, which finishes what it does.
             setpgroup=0,
+            # Python ignores these two, and what is ignored stays so in programs that are started.
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
         )
     finally:
         os.close(high_listener)

@@ -1,0 +1,48 @@
+"""The supervisor's process."""
+
+import logging
+import os
+import resource
+import signal
+import threading
+
+from atoll.runtime.oci import system_calls
+from atoll.runtime.oci.engine import Engine
+from atoll.supervisor.server import SupervisorServer
+from atoll.supervisor.settings import SupervisorSettings
+
+_log = logging.getLogger(__name__)
+
+
+def run(settings: SupervisorSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what runs; sandboxes live on. Must be root's main thread.
+
+    Raises ``AlreadyLockedError`` when another supervisor has these folders and keeps them, ``OSError``.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    engine = _open_engine(settings)
+    server = SupervisorServer(engine, settings)
+    _log.info("the supervisor serves")
+    stop.wait()
+    server.close()
+    engine.close()
+
+
+def shutdown_all(settings: SupervisorSettings) -> None:
+    """End every sandbox and free all but their files; for when no supervisor runs, or one that is about to end.
+
+    Gives this process a mount namespace of its own, so it is for one that ends soon. Raises as ``run`` does, and
+    ``RuntimeUnavailableError`` when a sandbox does not end.
+    """
+    _open_engine(settings).stop_all()
+
+
+def _open_engine(settings: SupervisorSettings) -> Engine:
+    # Modes are said wherever a file is made; this is for the programs that we run.
+    os.umask(0o022)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every sandbox holds one
+    system_calls.unshare_mounts()
+    return Engine(settings.oci)

@@ -1,0 +1,247 @@
+"""The supervisor's socket: who may ask, and the threads that answer."""
+
+import logging
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Final
+
+from atoll.runtime.contract import RuntimeFailure, RuntimeUnavailableError
+from atoll.runtime.oci.engine import Engine
+from atoll.runtime.oci.unix_address import short_address
+from atoll.supervisor import wire
+from atoll.supervisor.settings import SupervisorSettings
+from atoll.supervisor.wire import Operation, Request, WireError
+
+_log = logging.getLogger(__name__)
+
+_BACKLOG: Final = 64
+_CONNECTIONS_MAX: Final = 64
+_WAITING_MAX: Final = 1024
+_ACCEPT_POLL_S: Final = 0.2
+_SEND_TIMEOUT: Final = struct.pack("ll", 10, 0)  # a struct timeval: a client that does not read is hung up on
+_CREDENTIALS: Final = struct.Struct("3i")
+
+# What takes long, ends things, or is quick: one sort never waits for another.
+_SLOW: Final[frozenset[Operation]] = frozenset({"create", "start"})
+_ENDING: Final[frozenset[Operation]] = frozenset({"stop", "destroy"})
+
+
+class SupervisorServer:
+    """Listens from its making until ``close``."""
+
+    def __init__(self, engine: Engine, settings: SupervisorSettings) -> None:
+        """Raise ``OSError`` when the socket cannot be made."""
+        self._engine = engine
+        self._allowed_uids = {0, settings.server_uid}
+        making = max(4, 2 * (os.cpu_count() or 1))
+        self._making = ThreadPoolExecutor(making, "making")
+        self._ending = ThreadPoolExecutor(making, "ending")
+        self._quick = ThreadPoolExecutor(8, "quick")
+        self._stopping = threading.Event()
+        self._connections: set[_Connection] = set()
+        self._listener = _listen(settings)
+        self._thread = threading.Thread(target=self._accept, name="accept")
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take no more requests, finish those that run, hang up."""
+        self._stopping.set()
+        self._thread.join()
+        self._listener.close()
+        connections = list(self._connections)
+        for connection in connections:
+            connection.stop_reading()
+        for connection in connections:
+            connection.join()
+        for pool in (self._making, self._ending, self._quick):
+            pool.shutdown()
+
+    def _accept(self) -> None:
+        self._listener.settimeout(_ACCEPT_POLL_S)
+        while not self._stopping.is_set():
+            try:
+                peer, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:  # out of descriptors or memory: others must be let go of first
+                _log.exception("cannot accept")
+                self._stopping.wait(_ACCEPT_POLL_S)
+                continue
+            self._welcome(peer)
+
+    def _welcome(self, peer: socket.socket) -> None:
+        pid, uid, _ = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+        if uid not in self._allowed_uids or len(self._connections) >= _CONNECTIONS_MAX:
+            _log.warning("process %d of user %d is not served", pid, uid)
+            peer.close()
+            return
+        peer.settimeout(None)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _SEND_TIMEOUT)
+        connection = _Connection(peer, self._answer, self._connections.discard)
+        self._connections.add(connection)
+        connection.start()
+
+    def _answer(self, connection: "_Connection", request: Request) -> None:
+        pool = self._making if request.op in _SLOW else self._ending if request.op in _ENDING else self._quick
+        pool.submit(self._act, connection, request)
+
+    def _act(self, connection: "_Connection", request: Request) -> None:
+        try:
+            _HANDLERS[request.op](self._engine, connection, request)
+        except RuntimeFailure as error:
+            connection.send(wire.encode_error(request.id, error))
+        except Exception:  # noqa: BLE001 - whatever it is, the client must not wait for ever
+            _log.exception("%s failed", request.op)
+            connection.send(wire.encode_error(request.id, RuntimeUnavailableError(f"{request.op} failed")))
+        finally:
+            connection.answered()
+
+
+class _Connection:
+    """One client: a thread that reads, and a way to answer from any thread."""
+
+    def __init__(
+        self,
+        peer: socket.socket,
+        on_request: "Callable[[_Connection, Request], None]",
+        on_end: "Callable[[_Connection], None]",
+    ) -> None:
+        self._peer = peer
+        self._on_request = on_request
+        self._on_end = on_end
+        self._waiting = 0
+        self._has_ended = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._read, name="connection", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def send(self, packet: bytes, descriptor: int | None = None) -> bool:
+        """Send an answer; ``False`` when the client is gone or does not read."""
+        try:
+            socket.send_fds(self._peer, [packet], [] if descriptor is None else [descriptor], socket.MSG_NOSIGNAL)
+        except OSError:
+            self.stop_reading()
+            return False
+        return True
+
+    def answered(self) -> None:
+        with self._lock:
+            self._waiting -= 1
+            self._close_when_done()
+
+    def stop_reading(self) -> None:
+        with suppress(OSError):
+            self._peer.shutdown(socket.SHUT_RD)
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def _read(self) -> None:
+        try:
+            while packet := self._peer.recv(wire.MESSAGE_BYTES_MAX):
+                request = wire.decode_request(packet)
+                with self._lock:
+                    self._waiting += 1
+                    too_many = self._waiting > _WAITING_MAX
+                if too_many:
+                    self.answered()
+                    error = RuntimeUnavailableError("too many requests at once")
+                    self.send(wire.encode_error(request.id, error))
+                else:
+                    self._on_request(self, request)
+        except WireError as error:
+            _log.warning("a client is hung up on: %s", error)
+        except OSError:
+            _log.debug("a client is gone", exc_info=True)
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._on_end(self)
+        with self._lock:
+            self._has_ended = True
+            self._close_when_done()
+
+    def _close_when_done(self) -> None:
+        """Close the socket when nobody reads or answers on it any more: its number must not be used after."""
+        if self._has_ended and self._waiting == 0:
+            self._peer.close()
+
+
+def _create(engine: Engine, connection: _Connection, request: Request) -> None:
+    if request.spec is None:
+        raise RuntimeUnavailableError("a create without a spec")
+    sandbox = engine.create(request.spec)
+    if not connection.send(wire.encode_result(request.id, wire.sandbox_to_wire(sandbox))):
+        engine.destroy(sandbox.id)  # nobody was told of it
+
+
+def _start(engine: Engine, connection: _Connection, request: Request) -> None:
+    sandbox = engine.start(request.sandbox_id)
+    connection.send(wire.encode_result(request.id, wire.sandbox_to_wire(sandbox)))
+
+
+def _dial(engine: Engine, connection: _Connection, request: Request) -> None:
+    with engine.dial(request.sandbox_id) as stream:
+        connection.send(wire.encode_result(request.id, {}), stream.fileno())
+
+
+def _observe(engine: Engine, connection: _Connection, request: Request) -> None:
+    sandboxes, has_more = engine.observe(request.after)
+    page = [wire.sandbox_to_wire(sandbox) for sandbox in sandboxes]
+    connection.send(wire.encode_result(request.id, {"sandboxes": page, "has_more": has_more}))
+
+
+def _usage(engine: Engine, connection: _Connection, request: Request) -> None:
+    usage = engine.usage(request.sandbox_id)
+    connection.send(wire.encode_result(request.id, wire.usage_to_wire(usage)))
+
+
+def _stop(engine: Engine, connection: _Connection, request: Request) -> None:
+    engine.stop(request.sandbox_id)
+    connection.send(wire.encode_result(request.id, {}))
+
+
+def _destroy(engine: Engine, connection: _Connection, request: Request) -> None:
+    engine.destroy(request.sandbox_id)
+    connection.send(wire.encode_result(request.id, {}))
+
+
+def _capabilities(engine: Engine, connection: _Connection, request: Request) -> None:
+    connection.send(wire.encode_result(request.id, wire.capabilities_to_wire(engine.capabilities)))
+
+
+_HANDLERS: Final[Mapping[Operation, Callable[[Engine, _Connection, Request], Any]]] = {
+    "create": _create,
+    "start": _start,
+    "dial": _dial,
+    "observe": _observe,
+    "usage": _usage,
+    "stop": _stop,
+    "destroy": _destroy,
+    "capabilities": _capabilities,
+}
+
+
+def _listen(settings: SupervisorSettings) -> socket.socket:
+    path = settings.socket_path
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        with short_address(path) as address:
+            listener.bind(address)
+        # Until now nobody could connect: it does not listen yet.
+        os.chown(path, 0, settings.server_gid)
+        path.chmod(0o660)
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener

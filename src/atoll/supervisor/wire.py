@@ -1,0 +1,215 @@
+"""What server and supervisor say to each other; pure.
+
+Messages are JSON objects, one in each packet of a ``SOCK_SEQPACKET`` socket. A request is ``{"id", "op", ...}``, its
+answer ``{"id", "result": {...}}`` or ``{"id", "error": NAME, "message", ...}``; answers come in any order. The one to
+``dial`` carries one descriptor.
+
+``create``        ``memory_bytes, disk_bytes, pids_max, cpus`` -> SANDBOX
+``start``         ``sandbox_id`` -> SANDBOX
+``dial``          ``sandbox_id`` -> ``{}`` and the connected socket
+``observe``       ``after`` (an id, or empty) -> ``{"sandboxes": [SANDBOX...], "has_more": bool}``, ordered by id
+``usage``         ``sandbox_id`` -> ``{"memory_bytes", "memory_kills", "pids"}``
+``stop``          ``sandbox_id`` -> ``{}``
+``destroy``       ``sandbox_id`` -> ``{}``
+``capabilities``  -> ``{"name", "walls", "limits", "survives_restart", "memory_bytes_max"}``
+
+SANDBOX is ``{"id", "state", "created_at"}``.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, cast, get_args
+
+from atoll.model.ids import SandboxId, is_id
+from atoll.runtime.contract import (
+    Capabilities,
+    NoRoomError,
+    RuntimeFailure,
+    RuntimeUnavailableError,
+    Sandbox,
+    SandboxNotFoundError,
+    SandboxNotRunningError,
+    SandboxSpec,
+    SandboxState,
+    SpecRefusedError,
+    Usage,
+)
+
+MESSAGE_BYTES_MAX: Final = 128 * 1024
+Operation = Literal["create", "start", "dial", "observe", "usage", "stop", "destroy", "capabilities"]
+_ID_MAX: Final = 1 << 53
+_SIZE_MAX: Final = 1 << 50
+_PIDS_MAX: Final = 1 << 22
+_CPUS_MAX: Final = 8192
+
+_ERRORS: Final[dict[str, type[RuntimeFailure]]] = {
+    "not_found": SandboxNotFoundError,
+    "not_running": SandboxNotRunningError,
+    "no_room": NoRoomError,
+    "spec_refused": SpecRefusedError,
+    "unavailable": RuntimeUnavailableError,
+}
+
+
+class WireError(Exception):
+    """The other side does not speak this protocol; the connection is of no further use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request that was checked in form. ``spec`` is there for ``create`` only."""
+
+    id: int
+    op: Operation
+    sandbox_id: str = ""
+    after: str = ""
+    spec: SandboxSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer: either a result or an error."""
+
+    id: int
+    result: dict[str, Any]
+    error: RuntimeFailure | None
+
+
+def encode_request(request: Request) -> bytes:
+    """Give a request's bytes."""
+    value: dict[str, Any] = {"id": request.id, "op": request.op}
+    if request.op == "observe":
+        value["after"] = request.after
+    elif request.op == "create" and request.spec is not None:
+        value.update(asdict(request.spec))
+    elif request.op != "capabilities":
+        value["sandbox_id"] = request.sandbox_id
+    return json.dumps(value).encode()
+
+
+def decode_request(packet: bytes) -> Request:
+    """Check a request strictly: known words only, ids by their form, numbers by their range. Raises ``WireError``."""
+    value = _object(packet)
+    op = value.pop("op", None)
+    if op not in get_args(Operation):
+        raise WireError("unknown operation")
+    request_id = _integer(value, "id", 0, _ID_MAX)
+    request = _decode_fields(request_id, cast("Operation", op), value)
+    if value:
+        raise WireError("unknown fields")
+    return request
+
+
+def _decode_fields(request_id: int, op: Operation, value: dict[str, Any]) -> Request:
+    if op == "create":
+        return Request(id=request_id, op=op, spec=_spec(value))
+    if op == "observe":
+        after = value.pop("after", None)
+        if not isinstance(after, str) or (after and not is_id("sbx_", after)):
+            raise WireError("'after' is no sandbox's id")
+        return Request(id=request_id, op=op, after=after)
+    if op == "capabilities":
+        return Request(id=request_id, op=op)
+    sandbox_id = value.pop("sandbox_id", None)
+    if not isinstance(sandbox_id, str) or not is_id("sbx_", sandbox_id):
+        raise WireError("'sandbox_id' is none")
+    return Request(id=request_id, op=op, sandbox_id=sandbox_id)
+
+
+def _spec(value: dict[str, Any]) -> SandboxSpec:
+    cpus = value.pop("cpus", None)
+    if isinstance(cpus, bool) or not isinstance(cpus, int | float) or not 0 < cpus <= _CPUS_MAX:
+        raise WireError("'cpus' is out of range")
+    return SandboxSpec(
+        memory_bytes=_integer(value, "memory_bytes", 1, _SIZE_MAX),
+        disk_bytes=_integer(value, "disk_bytes", 1, _SIZE_MAX),
+        pids_max=_integer(value, "pids_max", 1, _PIDS_MAX),
+        cpus=float(cpus),
+    )
+
+
+def encode_result(request_id: int, result: Mapping[str, Any]) -> bytes:
+    """Give the bytes of a good answer."""
+    return json.dumps({"id": request_id, "result": dict(result)}).encode()
+
+
+def encode_error(request_id: int, error: RuntimeFailure) -> bytes:
+    """Give the bytes of a bad one."""
+    name = next((name for name, kind in _ERRORS.items() if isinstance(error, kind)), "unavailable")
+    value: dict[str, Any] = {"id": request_id, "error": name, "message": str(error)[:4096]}
+    if isinstance(error, NoRoomError):
+        value["retry_after_s"] = error.retry_after_s
+    return json.dumps(value).encode()
+
+
+def decode_answer(packet: bytes) -> Answer:
+    """Read an answer. Raises ``WireError``."""
+    value = _object(packet)
+    request_id = _integer(value, "id", 0, _ID_MAX)
+    if "error" not in value:
+        result = value.get("result")
+        if not isinstance(result, dict):
+            raise WireError("neither result nor error")
+        return Answer(request_id, result, None)
+    kind = _ERRORS.get(str(value["error"]), RuntimeUnavailableError)
+    message = str(value.get("message", ""))
+    if kind is NoRoomError:
+        return Answer(request_id, {}, NoRoomError(message, retry_after_s=_integer(value, "retry_after_s", 0, 86_400)))
+    return Answer(request_id, {}, kind(message))
+
+
+def sandbox_to_wire(sandbox: Sandbox) -> dict[str, Any]:
+    """Give a SANDBOX."""
+    return {"id": sandbox.id, "state": sandbox.state.value, "created_at": sandbox.created_at}
+
+
+def sandbox_from_wire(value: Mapping[str, Any]) -> Sandbox:
+    """Read a SANDBOX."""
+    state = SandboxState(value["state"])
+    return Sandbox(id=SandboxId(str(value["id"])), state=state, created_at=float(value["created_at"]))
+
+
+def usage_to_wire(usage: Usage) -> dict[str, Any]:
+    """Give the result of ``usage``."""
+    return asdict(usage)
+
+
+def usage_from_wire(value: Mapping[str, Any]) -> Usage:
+    """Read the result of ``usage``."""
+    return Usage(
+        memory_bytes=int(value["memory_bytes"]), memory_kills=int(value["memory_kills"]), pids=int(value["pids"])
+    )
+
+
+def capabilities_to_wire(capabilities: Capabilities) -> dict[str, Any]:
+    """Give the result of ``capabilities``."""
+    return asdict(capabilities)
+
+
+def capabilities_from_wire(value: Mapping[str, Any]) -> Capabilities:
+    """Read the result of ``capabilities``."""
+    return Capabilities(
+        name=str(value["name"]),
+        walls=bool(value["walls"]),
+        limits=bool(value["limits"]),
+        survives_restart=bool(value["survives_restart"]),
+        memory_bytes_max=int(value["memory_bytes_max"]),
+    )
+
+
+def _object(packet: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(packet)
+    except (ValueError, RecursionError) as error:
+        raise WireError("a packet is not JSON") from error
+    if not isinstance(value, dict):
+        raise WireError("a packet is not a JSON object")
+    return value
+
+
+def _integer(value: dict[str, Any], name: str, low: int, high: int) -> int:
+    number = value.pop(name, None)
+    if type(number) is not int or not low <= number <= high:
+        raise WireError(f"{name!r} is not an integer from {low} to {high}")
+    return number
