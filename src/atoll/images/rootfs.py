@@ -7,6 +7,7 @@ lead where they would lead inside, never outside. The last part of a path is nev
 import contextlib
 import ctypes
 import os
+import shutil
 import stat
 import struct
 from pathlib import Path, PurePosixPath
@@ -40,16 +41,23 @@ class Rootfs:
     def parent(self, path: PurePosixPath) -> int:
         """Give a descriptor of the folder in which ``path``'s last part lies; missing folders are made (0755, root's).
 
-        It is valid until the next call. Raises ``OSError``.
+        It is valid until the next call, and kept for it: replacing ``path`` itself does not move its parent.
+        Raises ``OSError``.
         """
         if self._parent is None or self._parent[0] != path.parent:
             self._forget_parent()
             self._parent = (path.parent, self._make_folders(path.parent))
         return self._parent[1]
 
-    def changed(self) -> None:
-        """Say that a folder or link was replaced: what was looked up before may lead elsewhere now."""
-        self._forget_parent()
+    def link(self, target: PurePosixPath, path: PurePosixPath) -> None:
+        """Make ``path`` another name of the file ``target``, which is not followed. Raises ``OSError``."""
+        parent = self.parent(path)
+        target_parent = self._open(str(target.parent), _FOLDER)
+        try:
+            remove(parent, path.name)
+            os.link(target.name, path.name, src_dir_fd=target_parent, dst_dir_fd=parent, follow_symlinks=False)
+        finally:
+            os.close(target_parent)
 
     def read(self, path: str, size_max: int) -> bytes | None:
         """Give a regular file's first bytes, following links inside; ``None`` when there is no such file."""
@@ -61,7 +69,7 @@ class Rootfs:
             return file.read(size_max) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
     def write(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
-        """Put a file of root's at ``path``, in place of whatever was there that is no folder."""
+        """Put a file of root's at ``path``, in place of whatever was there."""
         inside = PurePosixPath(path)
         parent = self.parent(inside)
         remove(parent, inside.name)
@@ -83,7 +91,6 @@ class Rootfs:
             os.fchmod(folder, mode)
         finally:
             os.close(folder)
-        self.changed()
 
     def is_program(self, path: str) -> bool:
         """Tell whether ``path`` leads to an executable file inside."""
@@ -141,6 +148,11 @@ def is_folder(parent: int, name: str) -> bool:
 
 
 def remove(parent: int, name: str) -> None:
-    """Remove what is there under ``name`` and is no folder; nothing there is fine."""
+    """Remove what is there under ``name``, a folder with all that is in it; nothing there is fine."""
+    if name in {"", ".", ".."}:
+        raise ValueError(name)
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=parent)
+        if is_folder(parent, name):
+            shutil.rmtree(name, dir_fd=parent)
+        else:
+            os.unlink(name, dir_fd=parent)
