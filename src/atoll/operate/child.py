@@ -26,7 +26,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         if role == "supervisor":
-            from atoll.operate.supervisor import run_supervisor  # noqa: PLC0415 - each role loads only its own
+            from atoll.operate.supervisor_process import run_supervisor  # noqa: PLC0415 - each role loads only its own
 
             run_supervisor(task.settings, task.user)
         else:

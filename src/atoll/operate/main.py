@@ -2,10 +2,12 @@
 
 from atoll.cli.app import app
 from atoll.operate.config import config
+from atoll.operate.down import down
 from atoll.operate.image import image_app
 from atoll.operate.keys import keys_app
 from atoll.operate.local import find_local
 from atoll.operate.serve import serve
+from atoll.operate.supervisor import supervisor
 
 
 def main() -> None:
@@ -13,7 +15,7 @@ def main() -> None:
     app(obj=find_local)
 
 
-for command in (serve, config):
+for command in (serve, down, config, supervisor):
     app.command(rich_help_panel="This machine")(command)
 app.add_typer(keys_app, name="keys", rich_help_panel="This machine")
 app.add_typer(image_app, name="image", rich_help_panel="This machine")

@@ -12,6 +12,7 @@ from atoll.operate.instance_lock import AlreadyRunningError, InstanceLock
 from atoll.operate.launcher import Launcher
 from atoll.operate.listening import PortError, base_url, listen, reachable_address
 from atoll.operate.logs import configure_logging
+from atoll.operate.runtime_mark import OtherRuntimeError, mark_runtime
 from atoll.operate.settings_options import with_settings
 from atoll.operate.system_user import SystemUser, UserError, find_user
 from atoll.operate.task import Task
@@ -38,9 +39,10 @@ def serve(loaded: Loaded) -> None:
         data_lock, run_lock = InstanceLock(settings.data_dir), InstanceLock(settings.run_dir)
         data_lock.take()
         run_lock.take()
+        mark_runtime(settings)
         _check_key_file(settings, user)
         listening = listen(settings.host, settings.port)
-    except (UserError, FolderError, AlreadyRunningError, PortError) as error:
+    except (UserError, FolderError, AlreadyRunningError, OtherRuntimeError, PortError) as error:
         fail(str(error))
     configure_logging(settings.log_level)
     if settings.runtime == "plain":

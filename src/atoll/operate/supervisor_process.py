@@ -1,0 +1,42 @@
+"""The supervisor child: keeps root's rights, and is told of the settings only what concerns it."""
+
+from atoll.operate.logs import configure_logging
+from atoll.operate.system_user import SystemUser, UserError
+from atoll.runtime.oci.layout import AlreadyLockedError
+from atoll.runtime.oci.settings import OciSettings
+from atoll.settings import Settings
+from atoll.supervisor import main
+from atoll.supervisor.settings import SupervisorSettings
+
+
+def run_supervisor(settings: Settings, user: SystemUser | None) -> None:
+    """Supervise for a server that runs as ``user`` until SIGTERM. Raises ``UserError``."""
+    configure_logging(settings.log_level)
+    if user is None:
+        raise UserError("The supervisor serves a user other than root; `atoll serve` as root starts it so.")
+    try:
+        main.run(supervisor_settings(settings, user))
+    except AlreadyLockedError as error:
+        raise UserError(f"Another supervisor works on this data folder: {error}.") from error
+
+
+def supervisor_settings(settings: Settings, user: SystemUser) -> SupervisorSettings:
+    """Say to the supervisor what concerns it."""
+    return SupervisorSettings(
+        oci=OciSettings(
+            sandboxes_dir=settings.sandboxes_dir,
+            run_dir=settings.run_dir,
+            images_dir=settings.images_dir,
+            image=settings.image,
+            oci_runtime=settings.oci_runtime,
+            cgroup_parent=settings.cgroup_parent,
+            sandboxes_max=settings.sandboxes_max,
+            memory_overcommit=settings.memory_overcommit,
+            memory_free_bytes_min=settings.memory_free_bytes_min,
+            disk_overcommit=settings.disk_overcommit,
+            disk_free_bytes_min=settings.disk_free_bytes_min,
+        ),
+        socket_path=settings.supervisor_socket_path,
+        server_uid=user.uid,
+        server_gid=user.gid,
+    )
