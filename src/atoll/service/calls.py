@@ -147,11 +147,14 @@ class Calls:
     @asynccontextmanager
     async def _turn(self, project_id: ProjectId, container_id: str) -> AsyncIterator[tuple[Container, AgentClient]]:
         """Wait for the container's turn and wake its sandbox."""
-        async with self._access.use(project_id, container_id) as waiting, self._turns.turn(waiting.id):
-            # It may have been deleted, or got another sandbox, while this call waited.
-            container = await self._access.find(project_id, container_id)
-            async with self._sandboxes.reached(container) as agent:
-                yield container, agent
+        with self._turns.place(project_id, container_id) as turn:
+            async with self._access.use(project_id, container_id) as container:
+                if not turn.is_set():
+                    await turn.wait()
+                    # It may have been deleted, or got another sandbox, while this call waited.
+                    container = await self._access.find(project_id, container_id)
+                async with self._sandboxes.reached(container) as agent:
+                    yield container, agent
 
     async def _when_free(self, begin: Callable[[], AsyncGenerator[E, None]]) -> AsyncGenerator[E, None]:
         """Give a call's events; begins again while the agent is still ending a call that was hung up on."""
