@@ -243,7 +243,13 @@ def test_defaults_are_possible_values() -> None:
 def test_every_number_has_its_unit_in_its_name() -> None:
     units = ("_bytes", "_bytes_max", "_bytes_min", "_ms_default", "_ms_max", "_s", "_minutes_default", "_minutes_max")
     counted = {"port", "pids_max", "cpus", "sandboxes_max", "files_per_container_max", "commands_max"}
-    counted |= {"containers_per_project_max", "calls_waiting_max", "expired_retention_days", "memory_overcommit", "disk_overcommit"}
+    counted |= {
+        "containers_per_project_max",
+        "calls_waiting_max",
+        "expired_retention_days",
+        "memory_overcommit",
+        "disk_overcommit",
+    }
     for name in DESCRIPTIONS:
         if isinstance(getattr(loaded().settings, name), (int, float)):
             assert name.endswith(units) or name in counted
