@@ -14,7 +14,7 @@ import atoll
 from atoll.agent.client import AgentClient
 from atoll.runtime.conformance import CHECKS, SPEC, Bench, Check, DoesNotApplyError
 from atoll.runtime.conformance.bench import eventually
-from atoll.runtime.conformance.host_processes import find_marked
+from atoll.runtime.conformance.host_processes import find_agent_above, find_marked, is_there, parent_of
 from atoll.runtime.contract import NoRoomError, RuntimeUnavailableError, SandboxState
 from atoll.runtime.plain import PlainRuntime
 
@@ -102,6 +102,27 @@ async def test_killing_the_server_ends_its_sandboxes_and_the_next_server_finds_t
     await runtime.aclose()
 
 
+async def test_killing_a_keeper_ends_its_sandbox(plain_runtime: PlainRuntime) -> None:
+    bench = Bench(plain_runtime)
+    sandbox = await bench.create()
+    mark = f"plain-keeper-{sandbox.id}"
+    await bench.shell(sandbox.id, f"(setsid bash -c 'exec -a {mark} sleep 1000' &) </dev/null >/dev/null 2>&1")
+    await eventually(lambda: found(mark), "the process runs")
+    agent_pid = find_agent_above(find_marked(mark)[0])
+    assert agent_pid is not None
+    os.kill(parent_of(agent_pid), signal.SIGKILL)
+
+    async def stopped() -> bool:
+        return (await bench.observed())[sandbox.id] is SandboxState.STOPPED
+
+    await eventually(stopped, "the sandbox is observed as stopped")
+    assert not find_marked(mark)
+    await eventually(lambda: gone(agent_pid), "the agent is gone")
+    await plain_runtime.start(sandbox.id)
+    await bench.agent(sandbox.id).hello()
+    await bench.close()
+
+
 async def test_one_folder_has_one_server(plain_runtime: PlainRuntime, tmp_path: Path) -> None:
     with pytest.raises(RuntimeUnavailableError):
         PlainRuntime(tmp_path / "sandboxes")
@@ -156,6 +177,10 @@ async def test_an_agent_that_cannot_start_says_why(tmp_path: Path, monkeypatch: 
         await runtime.create(SPEC)
     assert not await runtime.observe()
     await runtime.aclose()
+
+
+async def gone(pid: int) -> bool:
+    return not is_there(pid)
 
 
 async def found(mark: str) -> bool:

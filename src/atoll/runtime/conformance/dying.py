@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 
+from atoll.agent.errors import AgentGoneError
 from atoll.model.ids import SandboxId
 from atoll.runtime.conformance.bench import Bench, eventually, open_descriptors, require, require_error
 from atoll.runtime.conformance.host_processes import find_agent_above, find_marked, is_there
@@ -39,7 +40,7 @@ async def a_dead_agent_can_be_replaced_at_once(bench: Bench) -> None:
         await bench.runtime.start(sandbox.id)
         try:
             await bench.agent(sandbox.id).hello()
-        except (SandboxNotRunningError, ConnectionError):
+        except (SandboxNotRunningError, AgentGoneError):
             return False
         return True
 

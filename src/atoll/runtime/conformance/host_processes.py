@@ -17,10 +17,17 @@ def find_agent_above(pid: int) -> int | None:
     """Give the id of the agent process that is the highest above a process."""
     agent = None
     while pid > 1:
-        pid = _parent(pid)
-        if _AGENT in _arguments(pid):
+        pid = parent_of(pid)
+        if _is_agent(_arguments(pid)):
             agent = pid
     return agent
+
+
+def parent_of(pid: int) -> int:
+    """Give the id of a process's parent, 0 when it is gone."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    return 0
 
 
 def is_there(pid: int) -> bool:
@@ -32,6 +39,13 @@ def is_there(pid: int) -> bool:
     return state not in {b"Z", b"X"}
 
 
+def _is_agent(arguments: list[bytes]) -> bool:
+    """Tell whether this is ``python [-option...] -m atoll.guest``, not a program that was only told to start it."""
+    if _AGENT not in arguments:
+        return False
+    return all(argument.startswith(b"-") for argument in arguments[1 : arguments.index(_AGENT)])
+
+
 def _pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
 
@@ -40,9 +54,3 @@ def _arguments(pid: int) -> list[bytes]:
     with suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     return []
-
-
-def _parent(pid: int) -> int:
-    with suppress(OSError):
-        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
-    return 0

@@ -6,8 +6,8 @@ the project. Standard input is a pipe that the server keeps open and never write
 
 Killing a process group or session would miss whoever called ``setsid``, and a mark in the environment whoever
 changed it. As a child subreaper the keeper instead stays the ancestor of every process that people's code starts,
-daemons included. Only code that kills the keeper itself gets away (as no walls forbid it): the agent then dies with
-it, by its parent-death signal, but not what it had started.
+daemons included. Code that kills the keeper itself (as no walls forbid it) takes the agent with it, by its
+parent-death signal; ``strays`` then ends what else can be found.
 """
 
 import ctypes

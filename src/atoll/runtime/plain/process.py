@@ -14,10 +14,12 @@ import atoll
 from atoll.guest.protocol import FrameDecoder, FrameType, encode_json
 from atoll.runtime.contract import RuntimeUnavailableError, SandboxNotRunningError, Stream
 from atoll.runtime.plain import keeper
+from atoll.runtime.plain.strays import end_strays
 from atoll.runtime.stream import stream_from_socket
 
 _SOCKET: Final = "agent.sock"
 _LOG: Final = "agent.log"
+_HOME: Final = "home"
 _LOG_CHARS: Final = 2000
 _BACKLOG: Final = 128
 _PAUSE_S: Final = 0.01
@@ -90,7 +92,8 @@ class KeeperProcess:
     def _on_end(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
-        self._process.wait()
+        if self._process.wait() < 0:
+            end_strays(self._folder / _HOME)
         self._let_go()
         self._ended.set()
 
@@ -192,7 +195,7 @@ def _spawn(folder: Path, file_bytes_max: int, lock_fd: int) -> subprocess.Popen[
 
 def _environment(folder: Path) -> dict[str, str]:
     return {
-        "HOME": str(folder / "home"),
+        "HOME": str(folder / _HOME),
         "LANG": "C.UTF-8",
         "PATH": os.environ.get("PATH", os.defpath),
         "PYTHONPATH": str(Path(atoll.__file__).parent.parent),
