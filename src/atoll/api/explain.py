@@ -102,14 +102,22 @@ def wrong_type(param: str, expected: str, got: str) -> InvalidRequestError:
 
 
 def _look(value: object, kind: inspect.Type, path: str) -> InvalidRequestError | None:
+    kind = _bare(kind)
     look = _LOOKS.get(type(kind))
     return look(value, kind, path) if look is not None else None
+
+
+def _bare(kind: inspect.Type) -> inspect.Type:
+    """Take off what only describes a type."""
+    while isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    return kind
 
 
 def _look_union(value: object, kind: inspect.UnionType, path: str) -> InvalidRequestError | None:
     if value is None and any(isinstance(member, inspect.NoneType) for member in kind.types):
         return None
-    members = [member for member in kind.types if not isinstance(member, inspect.NoneType)]
+    members = [_bare(member) for member in kind.types if not isinstance(member, inspect.NoneType)]
     if len(members) == 1:
         return _look(value, members[0], path)
     structs = [member for member in members if isinstance(member, inspect.StructType)]
@@ -168,7 +176,7 @@ def _look_list(value: object, kind: inspect.ListType, path: str) -> InvalidReque
 
 
 def _look_literal(value: object, kind: inspect.LiteralType, path: str) -> InvalidRequestError | None:
-    words = tuple(str(word) for word in kind.values)
+    words = tuple(sorted((str(word) for word in kind.values), key=lambda word: (len(word), word)))  # 4g before 16g
     if not isinstance(value, str):
         expected = f"one of {_listed(words, 'or')}" if len(words) > 1 else f"the string '{words[0]}'"
         return wrong_type(path, expected, name_of(value))

@@ -41,9 +41,16 @@ class FileForm:
     ``filename`` and ``chunks`` are ``None`` when the form has no file.
     """
 
+    events: "_Events"
     texts: dict[str, str] = field(default_factory=dict)
     filename: str | None = None
     chunks: AsyncGenerator[bytes, None] | None = None
+
+    async def aclose(self) -> None:
+        """Stop reading, wherever that is."""
+        if self.chunks is not None:
+            await self.chunks.aclose()
+        await self.events.aclose()
 
 
 def boundary_of(content_type: str | None) -> str | None:
@@ -94,7 +101,7 @@ class _Reader:
     def __init__(self, events: _Events, fields: _Fields) -> None:
         self._events = events
         self._fields = fields
-        self._form = FileForm()
+        self._form = FileForm(events)
 
     async def begin(self) -> FileForm:
         async for event in self._events:

@@ -1,5 +1,6 @@
 """``/v1/containers/{container_id}/files``: upload, list, retrieve, delete, download."""
 
+from contextlib import aclosing
 from functools import partial
 from typing import Final
 
@@ -114,7 +115,7 @@ async def _put_form(request: ApiRequest, container_id: str, boundary: str) -> Co
     files = request.services.container_files
     bytes_max = request.services.limits.upload_bytes_max
     refuse_announced(request.scope, bytes_max + _FORM_BYTES_EXTRA)
-    form = await read_form(
+    reading = read_form(
         stream_body(request.receive),
         boundary,
         file_param="file",
@@ -122,8 +123,9 @@ async def _put_form(request: ApiRequest, container_id: str, boundary: str) -> Co
         file_bytes_max=bytes_max,
         exclusive={"file_id": _EXCLUSIVE},
     )
-    if form.chunks is not None and form.filename is not None:
-        return await files.put(request.project_id, container_id, form.filename, form.chunks)
+    async with aclosing(await reading) as form:
+        if form.chunks is not None and form.filename is not None:
+            return await files.put(request.project_id, container_id, form.filename, form.chunks)
     if "file_id" not in form.texts:
         raise missing("file", " Send the bytes as 'file', or the id of an uploaded file as 'file_id'.")
     return await files.put_file(request.project_id, container_id, form.texts["file_id"])

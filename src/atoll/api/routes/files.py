@@ -1,7 +1,7 @@
 """``/v1/files``: upload, list, retrieve, delete, download."""
 
 import errno
-from contextlib import closing
+from contextlib import aclosing, closing
 from functools import partial
 from typing import Final, get_args
 
@@ -87,15 +87,16 @@ async def create_file(request: ApiRequest) -> wire.OpenAIFile:
         raise InvalidRequestError("A file is uploaded as a form: send 'multipart/form-data' with 'file' and 'purpose'.")
     bytes_max = request.services.limits.upload_bytes_max
     refuse_announced(request.scope, bytes_max + _FORM_BYTES_EXTRA)
-    form = await read_form(
+    reading = read_form(
         stream_body(request.receive),
         boundary,
         file_param="file",
         text_params=("purpose", _ANCHOR, _SECONDS),
         file_bytes_max=bytes_max,
     )
-    with closing(Spool(request.spool_dir)) as spool:
-        return await _keep(request, form, spool)
+    async with aclosing(await reading) as form:
+        with closing(Spool(request.spool_dir)) as spool:
+            return await _keep(request, form, spool)
 
 
 @get("/files/{file_id:str}", opt={OPERATION: _RETRIEVE})

@@ -1,0 +1,76 @@
+"""The composition root: from settings to the whole server as one ASGI application.
+
+Order at the start: runtime, services (the database is brought up to date), first key, reconcilers, then requests.
+At the end the other way round, after the last request was answered. Sandboxes live on where the runtime allows it.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import fields
+from typing import Final
+
+from atoll.api.app import build_app
+from atoll.api.edge import Edge
+from atoll.reconcile.loop import reconciling
+from atoll.runtime.contract import Runtime
+from atoll.runtime.plain import PlainRuntime
+from atoll.service.app import Services, open_services
+from atoll.service.limits import ServiceLimits
+from atoll.settings import Settings
+from atoll.supervisor.client import SupervisorClient
+
+_DRAIN_TIMEOUT_S: Final = 15.0
+"""How long requests may take to clean up once their time is over: a call that is cut off stops its sandbox's code."""
+
+
+def create_app(settings: Settings, *, first_key: str | None = None) -> Edge:
+    """Give the application; nothing is opened before its lifespan begins.
+
+    ``first_key`` is a secret that is let in from the start.
+    """
+
+    @asynccontextmanager
+    async def services() -> AsyncIterator[Services]:
+        async with _open(settings, first_key) as opened:
+            yield opened
+
+    return build_app(services, spool_dir=settings.data_dir, drain_timeout_s=_DRAIN_TIMEOUT_S)
+
+
+@asynccontextmanager
+async def _open(settings: Settings, first_key: str | None) -> AsyncIterator[Services]:
+    settings.blobs_dir.mkdir(parents=True, exist_ok=True)
+    runtime = make_runtime(settings)
+    try:
+        async with open_services(
+            database_url=database_url(settings),
+            blobs_url=f"file://{settings.blobs_dir}",
+            runtime=runtime,
+            limits=service_limits(settings),
+        ) as services:
+            if first_key is not None:
+                await services.keys.ensure(first_key)
+            async with reconciling(services):
+                yield services
+    finally:
+        await runtime.aclose()
+
+
+def make_runtime(settings: Settings) -> Runtime:
+    """Give what stands behind containers."""
+    if settings.runtime == "plain":
+        return PlainRuntime(settings.sandboxes_dir)
+    return SupervisorClient(settings.supervisor_socket_path)
+
+
+def database_url(settings: Settings) -> str:
+    """Give the database's URL: the operator's, or the file in the data folder."""
+    return settings.database_url or f"sqlite+aiosqlite:///{settings.database_path}"
+
+
+def service_limits(settings: Settings) -> ServiceLimits:
+    """Give the services' numbers: every one that is a setting, by its name, and the defaults of the others."""
+    names = {field.name for field in fields(ServiceLimits)} & {field.name for field in fields(Settings)} - {"cpus"}
+    chosen = {name: getattr(settings, name) for name in names}
+    return ServiceLimits(**chosen, cpus=settings.cpus if settings.cpus is not None else float(os.cpu_count() or 1))
