@@ -143,3 +143,8 @@ class FrameDecoder:
     def at_boundary(self) -> bool:
         """Whether the stream may end here without cutting a frame in two."""
         return not self._buffer
+
+    @property
+    def buffered_bytes(self) -> int:
+        """How many bytes of an unfinished frame are held."""
+        return len(self._buffer)

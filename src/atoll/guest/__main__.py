@@ -1,0 +1,31 @@
+"""Starts the agent: ``python -m atoll.guest --listen-fd 3 --data-dir /mnt/data --uid 1000``."""
+
+import os
+import signal
+import socket
+import sys
+
+from atoll.guest.options import parse
+from atoll.guest.reactor import Reactor
+from atoll.guest.server import Server
+from atoll.guest.spawn import protect_agent
+
+
+def main() -> None:
+    """Serve until SIGTERM; then end people's processes."""
+    options = parse(sys.argv[1:], dict(os.environ), sys.executable)
+    protect_agent()
+    os.umask(0o022)
+    if options.people.uid is not None:
+        os.setgroups([])
+    os.set_inheritable(options.listen_fd, False)
+    listener = socket.socket(fileno=options.listen_fd)
+    reactor = Reactor()
+    server = Server(listener, options, reactor)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: server.shut_down())
+    reactor.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""One connection of the host: frames in, frames out, with bounds on both sides."""
+
+import contextlib
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from atoll.guest.protocol import FrameDecoder, FrameType, ProtocolError, encode_json
+from atoll.guest.reactor import READ, WRITE, Reactor
+
+_READ_BYTES: Final = 64 * 1024
+_WRITE_BYTES: Final = 256 * 1024
+_HIGH_WATER_BYTES: Final = 512 * 1024
+
+
+class Connection:
+    """Reads exactly one ``REQUEST``, then only watches for the host to hang up.
+
+    ``on_request`` gets the request's payload. ``on_hangup`` is set by the operation and called at most once, when
+    the host goes away before the result is out. ``on_drained`` is called when ``is_congested`` turns false.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        reactor: Reactor,
+        on_request: Callable[["Connection", bytes], None],
+        on_close: Callable[["Connection"], None],
+    ) -> None:
+        self.on_hangup: Callable[[], None] | None = None
+        self.on_drained: Callable[[], None] | None = None
+        self.decoder = FrameDecoder()
+        self.is_closed = False
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._reactor = reactor
+        self._on_request = on_request
+        self._on_close = on_close
+        self._requested = False
+        self._ended = False
+        self._out = bytearray()
+        sock.setblocking(False)
+        self._watch()
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether the host is slow to read; producers should wait for ``on_drained``."""
+        return len(self._out) >= _HIGH_WATER_BYTES
+
+    def send(self, frame: bytes) -> None:
+        """Queue a frame. After a hang-up or the end it is dropped."""
+        if self.is_closed or self._ended:
+            return
+        was_empty = not self._out
+        self._out += frame
+        if was_empty:
+            self._write(notify=False)
+
+    def finish(self, frame_type: FrameType, value: dict[str, Any]) -> None:
+        """Send the last frame and close once the host has it."""
+        try:
+            frame = encode_json(frame_type, value)
+        except (ProtocolError, UnicodeEncodeError):
+            frame = encode_json(FrameType.FAILURE, {"code": "internal", "message": "The answer cannot be encoded."})
+        self.send(frame)
+        self._ended = True
+        self.on_hangup = None
+        self.on_drained = None
+        if not self._out:
+            self.close()
+
+    def fail(self, code: str, message: str) -> None:
+        """End the operation with a ``FAILURE``."""
+        self.finish(FrameType.FAILURE, {"code": code, "message": message})
+
+    def close(self) -> None:
+        """Let go of the socket; idempotent. An operation that still runs is told that the host hung up."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._reactor.watch(self._fd, 0, self._on_events, self._on_error)
+        self._sock.close()
+        self._out.clear()
+        self._on_close(self)
+        hangup, self.on_hangup, self.on_drained = self.on_hangup, None, None
+        if hangup is not None:
+            hangup()
+
+    def detach(self) -> socket.socket:
+        """Give the socket away (to a forked child's code); this object is closed for the reactor's purposes."""
+        self._sock.setblocking(True)
+        return self._sock
+
+    def _watch(self) -> None:
+        if not self.is_closed:
+            self._reactor.watch(self._fd, READ | (WRITE if self._out else 0), self._on_events, self._on_error)
+
+    def _on_error(self, _error: BaseException) -> None:
+        self.close()
+
+    def _on_events(self, events: int) -> None:
+        if events & WRITE:
+            self._write(notify=True)
+        if events & READ and not self.is_closed:
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            data = self._sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data or self._requested:
+            self.close()  # gone, or talking out of turn: either way it wants nothing more from us
+            return
+        try:
+            self._take(data)
+        except ProtocolError as error:
+            self.fail("bad_request", str(error))
+
+    def _take(self, data: bytes) -> None:
+        for frame_type, payload in self.decoder.feed(data):
+            self._requested = True
+            if frame_type is not FrameType.REQUEST:
+                raise ProtocolError("a connection starts with a REQUEST frame")
+            self._on_request(self, payload)
+            return  # what follows (an upload's data) stays in the decoder for whom it belongs to
+
+    def _write(self, *, notify: bool) -> None:
+        was_congested = self.is_congested
+        with contextlib.suppress(BlockingIOError):
+            try:
+                sent = self._sock.send(memoryview(self._out)[:_WRITE_BYTES])
+            except BlockingIOError:
+                raise
+            except OSError:
+                self.close()
+                return
+            del self._out[:sent]
+        if self._ended and not self._out:
+            self.close()
+            return
+        self._watch()
+        if notify and was_congested and not self.is_congested and self.on_drained is not None:
+            self.on_drained()

@@ -1,0 +1,424 @@
+"""The Python that people's code runs in: one IPython shell that lives from call to call.
+
+Runs as a program of its own, as people's user, and imports nothing of Atoll. Text goes to descriptors 1 and 2, which
+are one pipe. Images and the end of a call go over ``control`` in frames of the guest protocol's form; after an image
+the shell waits for one byte on ``acknowledge``, so that text before and after it keeps its place.
+
+Frames in: 1 JSON ``{"code": str}``. Frames out: 19 ``{"event": "ready"}`` once, 18 image, 20 ``{"ok": bool}``.
+"""
+
+import sys
+
+# The folder of this file must not be importable: people's names are their own.
+if __name__ == "__main__":
+    del sys.path[0]
+
+import base64
+import binascii
+import builtins
+import contextlib
+import ctypes
+import faulthandler
+import fcntl
+import getpass
+import importlib.util
+import io
+import json
+import os
+import signal
+import struct
+import threading
+import warnings
+
+from IPython.core.autocall import ExitAutocall
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets import Type
+from traitlets.config import Config
+
+_RUN, _IMAGE, _EVENT, _RESULT = 1, 18, 19, 20
+_IMAGE_BYTES_MAX = 16 * 1024 * 1024 - 64
+_HEADER = struct.Struct(">BI")
+_EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
+_FIGURES_MAX = 100_000
+
+# Out of the way of code that closes or counts low descriptors.
+_LOWEST_DESCRIPTOR = 100
+
+# Spawning and forking: text that still waits in this process must be out before theirs, and not be doubled.
+_PROCESS_EVENTS = frozenset(
+    {"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty", "pty.spawn"}
+)
+
+_NO_INPUT = "{0} cannot be answered: nobody is at a container's keyboard. Put the value into the code or into a file."
+
+
+class Channel:
+    """The connection to the agent; closed in every child that this process forks."""
+
+    def __init__(self, control: int, acknowledge: int) -> None:
+        self._control = fcntl.fcntl(control, fcntl.F_DUPFD_CLOEXEC, _LOWEST_DESCRIPTOR)
+        self._acknowledge = fcntl.fcntl(acknowledge, fcntl.F_DUPFD_CLOEXEC, _LOWEST_DESCRIPTOR)
+        os.close(control)
+        os.close(acknowledge)
+        self._lock = threading.Lock()
+        self.owner = os.getpid()
+        os.register_at_fork(after_in_child=self._close)
+
+    def receive(self):
+        """Wait for the next request; ``None`` when the agent is gone."""
+        header = self._read(_HEADER.size)
+        if header is None:
+            return None
+        _kind, length = _HEADER.unpack(header)
+        payload = self._read(length)
+        return None if payload is None else json.loads(payload)
+
+    def send(self, kind, value):
+        """Send a JSON frame."""
+        with self._lock:
+            self._write(kind, json.dumps(value).encode())
+
+    def send_image(self, media_type, data):
+        """Send an image and wait until the agent has put it in its place; ``False`` in a forked child."""
+        if os.getpid() != self.owner:
+            return False
+        # Interrupted in the middle, the frames would be out of step for good; the agent always answers.
+        previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with self._lock:
+                flush()
+                self._write(_IMAGE, media_type.encode() + b"\0" + data)
+                os.read(self._acknowledge, 1)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+        return True
+
+    def _write(self, kind, payload):
+        data = memoryview(_HEADER.pack(kind, len(payload)) + payload)
+        while data:
+            data = data[os.write(self._control, data) :]
+
+    def _read(self, count):
+        data = bytearray()
+        while len(data) < count:
+            piece = os.read(self._control, count - len(data))
+            if not piece:
+                return None
+            data += piece
+        return bytes(data)
+
+    def _close(self):
+        for fd in (self._control, self._acknowledge):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+class _Stderr(io.TextIOWrapper):
+    """Stderr that keeps its place between pieces of stdout: it never holds text and never overtakes."""
+
+    def write(self, text):
+        with contextlib.suppress(ValueError, OSError):
+            sys.__stdout__.flush()
+        count = super().write(text)
+        self.flush()
+        return count
+
+
+def flush():
+    """Send on what is still in this process's buffers."""
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    with contextlib.suppress(Exception):
+        _libc().fflush(None)
+
+
+def serve(control, acknowledge, data_dir):
+    """Answer the agent's requests until it is gone. Also the entry for a process that was forked preloaded."""
+    interrupts = _Interrupts()
+    channel = Channel(control, acknowledge)
+    _replace_streams()
+    _replace_input()
+    _prepare_plots()
+    shell = _make_shell(Pictures(channel, data_dir))
+    sys.path.insert(0, "")
+    sys.addaudithook(_flush_before_processes)
+    channel.send(_EVENT, {"event": "ready"})
+    while (request := channel.receive()) is not None:
+        ok = _run(shell, interrupts, request["code"])
+        if os.getpid() != channel.owner:
+            flush()
+            os._exit(0)  # a fork that ran out of code to run; it must not answer in its parent's name
+        flush()
+        channel.send(_RESULT, {"ok": ok})
+
+
+def _run(shell, interrupts, code):
+    interrupts.restore()
+    try:
+        with interrupts.allowed():
+            result = shell.run_cell(code, store_history=True)
+        error = result.error_before_exec or result.error_in_exec
+        return error is None or (isinstance(error, SystemExit) and error.code in (None, 0))
+    except KeyboardInterrupt:
+        print("KeyboardInterrupt")
+        return False
+    except BaseException:
+        shell.showtraceback()
+        return False
+
+
+class _Interrupts:
+    """SIGINT stops code that runs, and means nothing while none does."""
+
+    def __init__(self):
+        self._running = False
+        self.restore()
+
+    def restore(self):
+        """Take the signal back from people's code."""
+        signal.signal(signal.SIGINT, self._handle)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    @contextlib.contextmanager
+    def allowed(self):
+        self._running = True
+        try:
+            yield
+        finally:
+            self._running = False
+
+    def _handle(self, _number, _frame):
+        if self._running:
+            raise KeyboardInterrupt
+
+
+class Pictures:
+    """Saves images under free names in the data folder and shows them."""
+
+    def __init__(self, channel, data_dir):
+        self._channel = channel
+        self._data_dir = data_dir
+        self._next = {}
+
+    def show(self, bundle):
+        """Show the image of a MIME bundle; ``False`` when there is none to show."""
+        for media_type, extension in _EXTENSIONS.items():
+            if media_type in bundle:
+                data = _image_bytes(bundle[media_type])
+                return data is not None and self._show(media_type, extension, data)
+        return False
+
+    def _show(self, media_type, extension, data):
+        name = self._save(extension, data)
+        if len(data) > _IMAGE_BYTES_MAX:
+            where = f"; it is in the file {name}" if name else ""
+            print(f"[atoll] An image of {len(data)} bytes is too large to be shown{where}.")
+            return True
+        return self._channel.send_image(media_type, data)
+
+    def _save(self, extension, data):
+        for number in range(self._next.get(extension, 1), _FIGURES_MAX):
+            name = f"figure-{number}.{extension}"
+            path = os.path.join(self._data_dir, name)
+            try:
+                fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            except FileExistsError:
+                continue
+            except OSError:
+                return None
+            self._next[extension] = number + 1
+            try:
+                with open(fd, "wb") as file:
+                    file.write(data)
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+                print(f"[atoll] The image could not be saved as {name}: {error.strerror}.")
+                return None
+            return name
+        return None
+
+
+class _Publisher(DisplayPublisher):
+    """``display(...)``: images as images, everything else as text."""
+
+    def publish(self, data, metadata=None, source=None, *, transient=None, update=False, **_kwargs):  # noqa: ARG002 - IPython's signature
+        if not self.shell.pictures.show(data):
+            _print_text(data)
+
+    def clear_output(self, wait=False):
+        """Do nothing: what was sent cannot be taken back, and control codes would only soil the text."""
+
+
+class _ResultHook(DisplayHook):
+    """The last expression's value: an image, or its text without a prompt."""
+
+    def write_output_prompt(self):
+        """Write none."""
+
+    def write_format_data(self, format_dict, md_dict=None):  # noqa: ARG002 - IPython's signature
+        if not self.shell.pictures.show(format_dict):
+            _print_text(format_dict)
+
+
+def _print_text(bundle):
+    text = bundle.get("text/plain", "")
+    if text.startswith("<IPython.core.display."):
+        # The plain text of Markdown(...) and Latex(...) only names the class; what was meant is readable as it is.
+        text = bundle.get("text/markdown") or bundle.get("text/latex") or text
+    if text:
+        print(text)
+
+
+class _Exit(ExitAutocall):
+    """``exit``, ``exit()``, ``exit(3)`` and ``quit`` end the call, as in a script."""
+
+    def __call__(self, code=None):
+        raise SystemExit(code)
+
+
+class _Shell(InteractiveShell):
+    """IPython without colours, history, profile folder and terminal."""
+
+    displayhook_class = Type(_ResultHook)
+    display_pub_class = Type(_Publisher)
+
+    # Straight to descriptors 1 and 2, in order with everything else; the default goes through a terminal.
+    system = InteractiveShell.system_raw
+
+    pictures = None
+
+    def init_profile_dir(self, profile_dir):
+        """Have none: it would be made on disk at every start, which a full disk refuses."""
+        self.profile_dir = None
+
+    def init_ipython_dir(self, ipython_dir):
+        """Name it without making it, for the same reason."""
+        self.ipython_dir = os.path.expanduser("~/.ipython")
+
+    def init_display_formatter(self):
+        super().init_display_formatter()
+        self.display_formatter.active_types = ["text/plain", "text/markdown", "text/latex", *_EXTENSIONS]
+
+    def init_user_ns(self):
+        self.exiter = _Exit(self)
+        super().init_user_ns()
+
+    @contextlib.contextmanager
+    def _tee(self, channel):  # noqa: ARG002 - IPython's signature
+        """Keep no copy of everything that is printed; IPython would, for as long as the process lives."""
+        yield
+
+    def showtraceback(self, *args, **kwargs):
+        error = sys.exc_info()[1]
+        if isinstance(error, SystemExit):
+            _print_exit(error.code)
+        else:
+            super().showtraceback(*args, **kwargs)
+
+    def ask_exit(self):
+        """End the call, not the shell."""
+        raise SystemExit
+
+
+def _print_exit(code):
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+        code = 1
+    status = "" if code is None else f" with {code!r}"
+    print(f"[atoll] The code asked to exit{status}: the call ends here, Python and its variables live on.")
+
+
+def _make_shell(pictures):
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "nocolor"
+    config.InteractiveShell.color_info = False
+    config.InteractiveShell.autoindent = False
+    config.InteractiveShell.banner1 = ""
+    config.Completer.use_jedi = False
+    warnings.filterwarnings("ignore", message="To exit: use")
+    warnings.filterwarnings("ignore", message="You executed the system command")
+    shell = _Shell.instance(config=config)
+    shell.pictures = pictures
+    shell.loop_runner = _run_coroutine
+    shell.autoawait = True
+    return shell
+
+
+def _run_coroutine(coroutine):
+    """Run a cell with top-level ``await``; an interrupt cancels it instead of leaving it for the next cell."""
+    from IPython.core.async_helpers import get_asyncio_loop  # noqa: PLC0415 - asyncio costs time most calls don't need
+
+    loop = get_asyncio_loop()
+    task = loop.create_task(coroutine)
+    try:
+        return loop.run_until_complete(task)
+    except KeyboardInterrupt:
+        if not task.done():
+            task.cancel()
+            with contextlib.suppress(BaseException):
+                loop.run_until_complete(task)
+        raise
+
+
+def _replace_streams():
+    """Text that is exact in order, never fails on odd characters, and is out at each line's end."""
+    out = io.BufferedWriter(io.FileIO(1, "w", closefd=False))
+    err = io.BufferedWriter(io.FileIO(2, "w", closefd=False))
+    sys.stdout = sys.__stdout__ = io.TextIOWrapper(
+        out, encoding="utf-8", errors="backslashreplace", line_buffering=True
+    )
+    sys.stderr = sys.__stderr__ = _Stderr(err, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    faulthandler.enable(file=2)
+    with contextlib.suppress(Exception):
+        # C code's own stdout, by lines too: it would come out at the very end otherwise.
+        _libc().setvbuf(ctypes.c_void_p.in_dll(_libc(), "stdout"), None, 1, 0)
+
+
+def _replace_input():
+    def no_input(prompt="", /):
+        _show_prompt(prompt)
+        raise EOFError(_NO_INPUT.format("input()"))
+
+    def no_password(prompt="Password: ", stream=None, **_options):  # noqa: ARG001 - getpass's signature
+        _show_prompt(prompt)
+        raise EOFError(_NO_INPUT.format("getpass()"))
+
+    builtins.input = no_input
+    getpass.getpass = no_password
+
+
+def _show_prompt(prompt):
+    if str(prompt):
+        print(prompt)
+
+
+def _prepare_plots():
+    """Let matplotlib, if and when it is imported, draw for display and not for a screen."""
+    has_inline = importlib.util.find_spec("matplotlib_inline") is not None
+    os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline" if has_inline else "agg")
+
+
+def _flush_before_processes(event, _arguments):
+    if event in _PROCESS_EVENTS:
+        flush()
+
+
+def _image_bytes(value):
+    if isinstance(value, bytes):
+        return value
+    with contextlib.suppress(ValueError, TypeError, binascii.Error):
+        return base64.b64decode(value)
+    return None
+
+
+def _libc():
+    return ctypes.CDLL(None)
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

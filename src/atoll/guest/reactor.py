@@ -1,0 +1,197 @@
+"""The agent's one loop: descriptors, timers, ended children and slices of longer work, all on one thread.
+
+One thread, because the agent forks; no asyncio, because it must stay small and reap every child as PID 1. A handler
+that fails takes down its own operation (``on_error``), never the loop.
+"""
+
+import contextlib
+import heapq
+import itertools
+import os
+import selectors
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+Handler = Callable[[], None]
+ErrorHandler = Callable[[BaseException], None]
+
+READ: Final = selectors.EVENT_READ
+WRITE: Final = selectors.EVENT_WRITE
+_REAPED_PER_TURN: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnd:
+    """How a child ended: exactly one of ``signal`` and ``exit_code`` is set."""
+
+    signal: int | None
+    exit_code: int | None
+
+    @property
+    def shell_code(self) -> int:
+        """The number a shell gives: the exit code, or 128 + the signal's number."""
+        return 128 + (self.signal or 0) if self.exit_code is None else self.exit_code
+
+
+@dataclass(order=True, slots=True)
+class Timer:
+    """A call to come; ``cancel`` is idempotent."""
+
+    at: float
+    number: int
+    handler: Handler | None = field(compare=False)
+    on_error: ErrorHandler = field(compare=False)
+
+    def cancel(self) -> None:
+        """Make sure the handler is not called any more."""
+        self.handler = None
+
+
+@dataclass(slots=True)
+class _Watch:
+    handler: Callable[[int], None]
+    on_error: ErrorHandler
+
+
+def log(error: BaseException) -> None:
+    """Say on the agent's stderr what went wrong; never raises."""
+    with contextlib.suppress(Exception):
+        traceback.print_exception(error, limit=-8, file=sys.stderr)
+
+
+class Reactor:
+    """Owns the selector. ``run`` returns after ``stop``."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._timers: list[Timer] = []
+        self._numbers = itertools.count()
+        self._children: dict[int, tuple[Callable[[ChildEnd], None], ErrorHandler]] = {}
+        self._steps: dict[Iterator[None], ErrorHandler] = {}
+        self._running = False
+        self._wakeup_r, self._wakeup_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._selector.register(self._wakeup_r, READ, _Watch(self._drain_wakeup, log))
+
+    def now(self) -> float:
+        """Give monotonic seconds."""
+        return time.monotonic()
+
+    def watch(self, fd: int, events: int, handler: Callable[[int], None], on_error: ErrorHandler) -> None:
+        """Call ``handler`` with the events ready on ``fd``; ``events`` 0 stops that. Repeatable."""
+        known = fd in self._selector.get_map()
+        if events == 0:
+            if known:
+                self._selector.unregister(fd)
+        elif known:
+            self._selector.modify(fd, events, _Watch(handler, on_error))
+        else:
+            self._selector.register(fd, events, _Watch(handler, on_error))
+
+    def call_later(self, delay_s: float, handler: Handler, on_error: ErrorHandler) -> Timer:
+        """Call ``handler`` once, ``delay_s`` seconds from now."""
+        timer = Timer(self.now() + delay_s, next(self._numbers), handler, on_error)
+        heapq.heappush(self._timers, timer)
+        return timer
+
+    def watch_child(self, pid: int, handler: Callable[[ChildEnd], None], on_error: ErrorHandler) -> None:
+        """Call ``handler`` when the child has ended. It is still a zombie then, so its number is not reused yet."""
+        self._children[pid] = (handler, on_error)
+
+    def step_through(self, work: Iterator[None], on_error: ErrorHandler) -> None:
+        """Advance ``work`` once a turn until it ends or ``forget`` is called."""
+        self._steps[work] = on_error
+
+    def forget(self, work: Iterator[None]) -> None:
+        """Stop stepping through ``work``."""
+        self._steps.pop(work, None)
+
+    def stop(self) -> None:
+        """Let ``run`` return after this turn."""
+        self._running = False
+
+    def run(self) -> None:
+        """Serve until ``stop``."""
+        previous = signal.signal(signal.SIGCHLD, lambda *_: None)
+        wakeup = signal.set_wakeup_fd(self._wakeup_w, warn_on_full_buffer=False)
+        self._running = True
+        self._reap()
+        try:
+            while self._running:
+                self._turn()
+        finally:
+            signal.set_wakeup_fd(wakeup)
+            signal.signal(signal.SIGCHLD, previous)
+
+    def _turn(self) -> None:
+        for key, events in self._selector.select(self._wait_s()):
+            current = self._selector.get_map().get(key.fd)
+            if current is None or current.data is not key.data:
+                continue  # a handler before it in this turn closed it or changed its mind
+            watch: _Watch = key.data
+            _guarded(lambda w=watch, e=events: w.handler(e), watch.on_error)  # type: ignore[misc]
+        self._run_timers()
+        for work, on_error in list(self._steps.items()):
+            if work in self._steps:
+                _guarded(lambda w=work: self._step(w), on_error)  # type: ignore[misc]
+
+    def _wait_s(self) -> float | None:
+        if self._steps:
+            return 0
+        while self._timers and self._timers[0].handler is None:
+            heapq.heappop(self._timers)
+        return max(0.0, self._timers[0].at - self.now()) if self._timers else None
+
+    def _run_timers(self) -> None:
+        now = self.now()
+        while self._timers and self._timers[0].at <= now:
+            timer = heapq.heappop(self._timers)
+            if timer.handler is not None:
+                _guarded(timer.handler, timer.on_error)
+
+    def _step(self, work: Iterator[None]) -> None:
+        try:
+            next(work)
+        except StopIteration:
+            self._steps.pop(work, None)
+        except BaseException:
+            self._steps.pop(work, None)
+            raise
+
+    def _drain_wakeup(self, _events: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wakeup_r, 4096)
+        self._reap()
+
+    def _reap(self) -> None:
+        """Reap what has ended: our own children and, as PID 1 or subreaper, everybody's orphans."""
+        for _ in range(_REAPED_PER_TURN):
+            try:
+                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if info is None:
+                return
+            handler, on_error = self._children.pop(info.si_pid, (None, log))
+            if handler is not None:
+                exited = info.si_code == os.CLD_EXITED
+                end = ChildEnd(None, info.si_status) if exited else ChildEnd(info.si_status, None)
+                _guarded(lambda h=handler, e=end: h(e), on_error)  # type: ignore[misc]
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(info.si_pid, os.WNOHANG)
+        os.write(self._wakeup_w, b"\0")  # more to do, but others' turn first
+
+
+def _guarded(call: Handler, on_error: ErrorHandler) -> None:
+    try:
+        call()
+    except Exception as error:  # noqa: BLE001 - whatever breaks in one operation must not end the loop of PID 1
+        log(error)
+        try:
+            on_error(error)
+        except Exception as second:  # noqa: BLE001 - the same
+            log(second)

@@ -1,0 +1,116 @@
+"""Reads what the host asks for: typed, bounded, and refused when it makes no sense."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+StopReason = Literal["timeout", "interrupted"]
+
+_TIMEOUT_MS_MAX: Final = 7 * 24 * 3600 * 1000
+_OUTPUT_MAX: Final = 64 * 1024 * 1024
+_OUTPUT_CHARS_DEFAULT: Final = 10 * 1024 * 1024
+_IMAGES_MAX: Final = 10_000
+_COMMANDS_MAX: Final = 10_000
+_FILE_BYTES_MAX: Final = 1 << 62
+
+
+class RequestError(ValueError):
+    """A request that cannot be carried out as it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class PythonRequest:
+    """Fields of ``python``."""
+
+    code: str
+    timeout_ms: int
+    output_bytes_max: int
+    images_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShellRequest:
+    """Fields of ``shell``."""
+
+    commands: tuple[str, ...]
+    timeout_ms: int
+    output_chars_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class GetRequest:
+    """Fields of ``file_get``; ``length`` ``None`` is to the end."""
+
+    path: str
+    offset: int
+    length: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PutRequest:
+    """Fields of ``file_put``."""
+
+    path: str
+    exclusive: bool
+
+
+def read_python(fields: dict[str, Any]) -> PythonRequest:
+    """Raises ``RequestError``."""
+    return PythonRequest(
+        code=_text(fields, "code"),
+        timeout_ms=_number(fields, "timeout_ms", 1, _TIMEOUT_MS_MAX),
+        output_bytes_max=_number(fields, "output_bytes_max", 0, _OUTPUT_MAX),
+        images_max=_number(fields, "images_max", 0, _IMAGES_MAX),
+    )
+
+
+def read_shell(fields: dict[str, Any]) -> ShellRequest:
+    """Raises ``RequestError``."""
+    commands = fields.get("commands")
+    if not isinstance(commands, list) or not 0 < len(commands) <= _COMMANDS_MAX:
+        raise RequestError(f"commands must be a list of 1 to {_COMMANDS_MAX} texts")
+    limit = _OUTPUT_CHARS_DEFAULT
+    if fields.get("output_chars_max") is not None:
+        limit = _number(fields, "output_chars_max", 0, _OUTPUT_MAX)
+    return ShellRequest(
+        commands=tuple(_command(command) for command in commands),
+        timeout_ms=_number(fields, "timeout_ms", 1, _TIMEOUT_MS_MAX),
+        output_chars_max=limit,
+    )
+
+
+def read_get(fields: dict[str, Any]) -> GetRequest:
+    """Raises ``RequestError``."""
+    length = None if fields.get("length") is None else _number(fields, "length", 0, _FILE_BYTES_MAX)
+    return GetRequest(_text(fields, "path"), _number(fields, "offset", 0, _FILE_BYTES_MAX), length)
+
+
+def read_put(fields: dict[str, Any]) -> PutRequest:
+    """Raises ``RequestError``."""
+    exclusive = fields.get("exclusive", False)
+    if not isinstance(exclusive, bool):
+        raise RequestError("exclusive must be true or false")
+    return PutRequest(_text(fields, "path"), exclusive)
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str):
+        raise RequestError(f"{name} must be text")
+    return value
+
+
+def _number(fields: dict[str, Any], name: str, least: int, most: int) -> int:
+    value = fields.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise RequestError(f"{name} must be a whole number from {least} to {most}")
+    return value
+
+
+def _command(value: object) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise RequestError("a command must be text without a zero byte")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise RequestError("a command must be valid UTF-8") from None
+    return value

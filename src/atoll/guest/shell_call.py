@@ -1,0 +1,265 @@
+"""One ``shell`` operation: its commands one after the other, each in a session of its own.
+
+A command ends when its ``bash`` ends and what it wrote by then has been read; background processes that keep its
+pipes go on, and what they write later is thrown away.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from atoll.guest import pipes
+from atoll.guest.connection import Connection
+from atoll.guest.network_hint import NETWORK_HINT, NetworkHint
+from atoll.guest.options import Options
+from atoll.guest.output import STDERR, STDOUT, BoundedOutput
+from atoll.guest.processes import signal_group
+from atoll.guest.protocol import FrameType, encode_json
+from atoll.guest.reactor import READ, ChildEnd, Reactor, Timer
+from atoll.guest.requests import ShellRequest, StopReason
+from atoll.guest.room import FULL_NOTE, Room
+from atoll.guest.spawn import spawn
+from atoll.guest.streams import send_text
+
+GRACE_S: Final = 2.0
+_SHELL: Final = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
+_SCRIPT_FD: Final = 3
+_TURN_BYTES: Final = 256 * 1024
+_FRAMES: Final = {STDOUT: FrameType.STDOUT, STDERR: FrameType.STDERR}
+
+# The kernel takes no single argument over 128 KiB.
+_ARGUMENT_BYTES_MAX: Final = 100 * 1024
+
+
+class _Command:
+    """A running command; ``left`` counts what is still to be read of each open pipe once the process has ended."""
+
+    def __init__(self, text: str, options: Options) -> None:
+        outs, outs_end = pipes.make_pipe()
+        errs, errs_end = pipes.make_pipe()
+        self.pipes = {STDOUT: outs, STDERR: errs}
+        self.left: dict[int, int] | None = None
+        self.exit_code: int | None = None
+        try:
+            self.pid = _start(text, {1: outs_end, 2: errs_end}, options)
+        except OSError:
+            os.close(outs)
+            os.close(errs)
+            raise
+        finally:
+            os.close(outs_end)
+            os.close(errs_end)
+
+    @property
+    def is_over(self) -> bool:
+        return self.left is not None and not any(self.left.values())
+
+
+def _start(text: str, fds: dict[int, int], options: Options) -> int:
+    if len(text.encode()) <= _ARGUMENT_BYTES_MAX:
+        return spawn([_SHELL, "-c", text], fds, options.people)
+    script = os.memfd_create("command", os.MFD_CLOEXEC)
+    try:
+        with open(script, "wb", closefd=False) as file:
+            file.write(text.encode())
+        return spawn([_SHELL, f"/proc/self/fd/{_SCRIPT_FD}"], fds | {_SCRIPT_FD: script}, options.people)
+    finally:
+        os.close(script)
+
+
+class ShellCall:
+    """Runs once; ``on_end`` gets the fields of the result, or ``None`` after a failure that was answered already."""
+
+    def __init__(
+        self,
+        request: ShellRequest,
+        connection: Connection,
+        *,
+        options: Options,
+        room: Room,
+        drains: pipes.Drains,
+        reactor: Reactor,
+        on_end: Callable[[dict[str, Any] | None], None],
+    ) -> None:
+        self._request = request
+        self._connection = connection
+        self._options = options
+        self._room = room
+        self._drains = drains
+        self._reactor = reactor
+        self._on_end = on_end
+        self._index = 0
+        self._command: _Command | None = None
+        self._stopped_for: StopReason | None = None
+        self._timer: Timer | None = None
+        self._has_ended = False
+        self._begin_output()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a command's process runs now."""
+        return self._command is not None and self._command.left is None
+
+    def start(self) -> None:
+        """Begin; the time limit for all commands together counts from here."""
+        self._connection.on_drained = self._go_on
+        self._set_timer(self._request.timeout_ms / 1000, lambda: self.stop("timeout"))
+        self._start_command()
+
+    def stop(self, reason: StopReason) -> None:
+        """Ask the command to end now, kill it after a short grace; the first reason counts."""
+        if self._stopped_for is not None or self._has_ended:
+            return
+        self._stopped_for = reason
+        self._set_timer(GRACE_S, self._kill)
+        if self._command is not None:
+            if self.is_alive:
+                signal_group(self._command.pid, signal.SIGTERM)
+            self._go_on()
+
+    def failed(self, _error: BaseException) -> None:
+        """The agent itself failed over this call."""
+        self._kill()
+        self._fail("internal", "The agent failed over this call; its command was ended.")
+
+    def _begin_output(self) -> None:
+        self._output = BoundedOutput(self._request.output_chars_max, "characters", streams=2)
+        self._hints = [NetworkHint(enabled=self._options.network_is_disabled) for _ in _FRAMES]
+
+    def _start_command(self) -> None:
+        self._begin_output()
+        self._room.start(
+            self._attempt,
+            on_full=lambda: self._line(FULL_NOTE),
+            on_failure=lambda error: self._fail("busy", f"The command could not be started: {error.strerror}."),
+            on_error=self.failed,
+        )
+
+    def _attempt(self) -> None:
+        if self._has_ended:
+            return
+        if self._stopped_for is not None:
+            self._end_command(None)
+            return
+        self._command = _Command(self._request.commands[self._index], self._options)
+        self._reactor.watch_child(self._command.pid, self._on_exit, self.failed)
+        self._watch(self._command)
+
+    def _on_exit(self, end: ChildEnd) -> None:
+        command = self._command
+        if command is None:
+            return
+        command.exit_code = end.shell_code if self._stopped_for is None else None
+        command.left = {stream: pipes.pending(fd) for stream, fd in command.pipes.items()}
+        if self._stopped_for is not None:
+            signal_group(command.pid, signal.SIGKILL)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        command = self._command
+        if command is None:
+            return
+        for stream in list(command.pipes):
+            self._read(command, stream)
+        if command.is_over:
+            self._command = None
+            self._let_go(command)
+            self._end_command(command.exit_code)
+        else:
+            self._watch(command)
+
+    def _read(self, command: _Command, stream: int) -> None:
+        room = _TURN_BYTES
+        while room > 0 and not self._must_wait():
+            wanted = min(room, pipes.READ_BYTES)
+            if command.left is not None:
+                wanted = min(wanted, command.left[stream])
+            if wanted == 0:
+                return
+            data = pipes.read(command.pipes[stream], wanted)
+            if not data:
+                if data == b"":
+                    self._close_pipe(command, stream)
+                elif command.left is not None:
+                    command.left[stream] = 0
+                return
+            if command.left is not None:
+                command.left[stream] -= len(data)
+            room -= len(data)
+            self._hints[stream].read(data)
+            send_text(self._connection, _FRAMES[stream], self._output.write(data, stream))
+
+    def _must_wait(self) -> bool:
+        return self._connection.is_congested and self._stopped_for is None
+
+    def _close_pipe(self, command: _Command, stream: int) -> None:
+        fd = command.pipes.pop(stream)
+        self._unwatch(fd)
+        os.close(fd)
+        if command.left is not None:
+            command.left.pop(stream)
+
+    def _watch(self, command: _Command) -> None:
+        events = 0 if self._must_wait() else READ
+        for fd in command.pipes.values():
+            self._reactor.watch(fd, events, lambda _events: self._go_on(), self.failed)
+
+    def _unwatch(self, fd: int) -> None:
+        self._reactor.watch(fd, 0, lambda _events: None, self.failed)
+
+    def _let_go(self, command: _Command) -> None:
+        """Keep reading for whoever still writes."""
+        for fd in command.pipes.values():
+            self._unwatch(fd)
+            self._drains.add(fd)
+        command.pipes.clear()
+
+    def _end_command(self, exit_code: int | None) -> None:
+        if any(hint.seen for hint in self._hints):
+            self._line(NETWORK_HINT)
+        for stream, data in self._output.finish():
+            send_text(self._connection, _FRAMES[stream], data)
+        self._tell_end(exit_code)
+        self._index += 1
+        if self._stopped_for is not None:
+            while self._index < len(self._request.commands):
+                self._tell_end(None)
+                self._index += 1
+        if self._index < len(self._request.commands):
+            self._start_command()
+        else:
+            self._close()
+            self._on_end({"outcome": {"type": self._stopped_for or "ok"}})
+
+    def _tell_end(self, exit_code: int | None) -> None:
+        value = {"event": "command_ended", "index": self._index, "exit_code": exit_code}
+        self._connection.send(encode_json(FrameType.EVENT, value))
+
+    def _line(self, line: str) -> None:
+        send_text(self._connection, FrameType.STDERR, self._output.write_line(line, STDERR))
+
+    def _kill(self) -> None:
+        if self._command is not None and self.is_alive:
+            signal_group(self._command.pid, signal.SIGKILL)
+
+    def _set_timer(self, delay_s: float, handler: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._reactor.call_later(delay_s, handler, self.failed)
+
+    def _fail(self, code: str, message: str) -> None:
+        if not self._has_ended:
+            command, self._command = self._command, None
+            if command is not None:
+                self._let_go(command)
+            self._close()
+            self._connection.fail(code, message)
+            self._on_end(None)
+
+    def _close(self) -> None:
+        self._has_ended = True
+        self._connection.on_drained = None
+        if self._timer is not None:
+            self._timer.cancel()

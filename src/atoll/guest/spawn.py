@@ -1,0 +1,150 @@
+"""Starts processes of people's code: another user, limits, a clean environment, and nothing of the agent's in them."""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import resource
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+from atoll.guest.options import People
+
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_SET_NO_NEW_PRIVS: Final = 38
+
+# People's code yields to the agent, so that a fork bomb can still be stopped quickly.
+_NICE: Final = 5
+_CANNOT_START: Final = 127
+_RESET: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
+
+
+def protect_agent() -> None:
+    """Make the agent's memory unreadable to others, and orphans of people's code its children."""
+    _LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+@contextlib.contextmanager
+def acting_as(people: People) -> Iterator[None]:
+    """Touch files with people's rights for a moment; their processes still cannot signal the agent (real uid stays)."""
+    if people.uid is None or people.gid is None:
+        yield
+        return
+    os.setegid(people.gid)
+    os.seteuid(people.uid)
+    try:
+        yield
+    finally:
+        os.seteuid(os.getuid())
+        os.setegid(os.getgid())
+
+
+def become(people: People) -> None:
+    """In a forked child of the agent: touch files with people's rights for good, out of reach of their signals."""
+    if people.uid is not None and people.gid is not None:
+        os.setresgid(os.getgid(), people.gid, os.getgid())
+        os.setresuid(os.getuid(), people.uid, os.getuid())
+    os.umask(0o022)
+
+
+def fork(in_child: Callable[[], None]) -> int:
+    """Fork; the child runs ``in_child`` with default signals and ends there, whatever happens. Raises ``OSError``."""
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, _RESET)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _run_child(in_child)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+    return pid
+
+
+def spawn(argv: Sequence[str], fds: Mapping[int, int], people: People, extra: Mapping[str, str] | None = None) -> int:
+    """Start a program in a session of its own, in the data folder.
+
+    ``fds`` maps the child's descriptor numbers to the agent's; stdin is ``/dev/null``. ``extra`` adds to the
+    environment. A program that cannot be started says so on its stderr and exits 127. Raises ``OSError`` when
+    there is no room for another process.
+    """
+    environment = people.environment | dict(extra or {})
+    return fork(lambda: _exec(argv, fds, people, environment))
+
+
+def _run_child(in_child: Callable[[], None]) -> NoReturn:
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in _RESET:
+            with contextlib.suppress(OSError, ValueError):
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        in_child()
+        os._exit(0)
+    except BaseException as error:  # noqa: BLE001 - nothing may unwind into the parent's loop in this process
+        with contextlib.suppress(BaseException):
+            os.write(2, f"[atoll] The process could not be started: {error}\n".encode(errors="replace"))
+    finally:
+        os._exit(_CANNOT_START)
+
+
+def _exec(argv: Sequence[str], fds: Mapping[int, int], people: People, environment: dict[str, str]) -> None:
+    os.setsid()
+    _place_descriptors(fds)
+    _limit(people)
+    _drop(people)
+    _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    try:
+        os.chdir(people.data_dir)
+    except OSError:
+        os.chdir("/")
+    os.execvpe(argv[0], list(argv), environment)
+
+
+def _place_descriptors(fds: Mapping[int, int]) -> None:
+    """Put each descriptor where the child expects it and close all others."""
+    first_free = max(fds) + 1
+    above = {target: _duplicate_above(source, first_free) for target, source in fds.items()}
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    for target, source in above.items():
+        os.dup2(source, target)
+    os.closerange(first_free, os.sysconf("SC_OPEN_MAX"))
+
+
+def _duplicate_above(fd: int, lowest: int) -> int:
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
+
+
+def _limit(people: People) -> None:
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_NOFILE, people.nofile_max)
+    _lower(resource.RLIMIT_FSIZE, people.file_bytes_max)
+    if people.uid is None:
+        # A process that others may not look into does not own its own /proc entries; the agent is such a one.
+        _LIBC.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_bytes(b"1000")
+    with contextlib.suppress(OSError):
+        os.nice(_NICE)
+    os.umask(0o022)
+
+
+def _lower(limit: int, value: int) -> None:
+    _soft, hard = resource.getrlimit(limit)
+    ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (ceiling, ceiling))
+
+
+def _drop(people: People) -> None:
+    if people.uid is None or people.gid is None:
+        return
+    os.setgroups([people.gid])
+    os.setresgid(people.gid, people.gid, people.gid)
+    os.setresuid(people.uid, people.uid, people.uid)
+
