@@ -73,7 +73,7 @@ async def starting_what_runs_changes_nothing(bench: Bench) -> None:
     await bench.python(sandbox.id, "kept = 6 * 7")
     for again in await asyncio.gather(*(bench.runtime.start(sandbox.id) for _ in range(3))):
         require(again == sandbox, "start gives the same sandbox")
-    require("42" in await bench.python(sandbox.id, "print(kept)"), "variables outlive a needless start")
+    require(await bench.python(sandbox.id, "print(kept)") == "42\n", "variables outlive a needless start")
 
 
 async def a_stopped_sandbox_keeps_its_files_only(bench: Bench) -> None:
@@ -88,7 +88,8 @@ async def a_stopped_sandbox_keeps_its_files_only(bench: Bench) -> None:
     started = await bench.runtime.start(sandbox.id)
     require(started == sandbox, "start gives the sandbox as it was made, running")
     require((await bench.observed()).get(sandbox.id) is SandboxState.RUNNING, "it is observed as running")
-    require("still here" in await bench.python(sandbox.id, "print(open('kept.txt').read())"), "files are kept")
+    kept = await bench.python(sandbox.id, "print(open('kept.txt').read())")
+    require(kept == "still here\n", "files are kept")
     require("NameError" in await bench.python(sandbox.id, "kept"), "variables are not")
 
 
@@ -99,7 +100,7 @@ async def starting_at_the_same_time_starts_once(bench: Bench) -> None:
     for started in await asyncio.gather(*(bench.runtime.start(sandbox.id) for _ in range(4))):
         require(started == sandbox, "every start gives the same sandbox")
     await bench.python(sandbox.id, "one = 1")
-    require("1" in await bench.python(sandbox.id, "print(one)"), "all connections lead to the same agent")
+    require(await bench.python(sandbox.id, "print(one)") == "1\n", "all connections lead to the same agent")
 
 
 async def a_destroyed_sandbox_is_gone(bench: Bench) -> None:
