@@ -53,12 +53,14 @@ def _explain(closed: Path, user: SystemUser) -> str:
 
 
 def _program_folders() -> list[Path]:
-    """Give every existing folder or file that Python loads from; outer ones first, none twice."""
-    candidates = {
-        Path(place).absolute()
-        for place in (*sys.path, sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), *atoll.__path__)
-        if place
-    }
+    """Give every folder or file that Python loads from; outer ones first, none within another.
+
+    A place on the path from which nothing was loaded does not count: it may be just where the command was given.
+    """
+    loaded = [file for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))]
+    used = [place for place in sys.path if place and any(file.startswith(f"{place}/") for file in loaded)]
+    fixed = (sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), *atoll.__path__)
+    candidates = {Path(place).absolute() for place in (*used, *fixed)}
     candidates |= {place.resolve() for place in candidates}
     found: list[Path] = []
     for place in sorted(candidates, key=lambda path: len(path.parts)):

@@ -77,15 +77,22 @@ def _with_keys(settings: Settings, use: "Callable[[Keys], Awaitable[T]]") -> T:
 
     try:
         become_database_owner(settings)
+        _check_there(settings)
         return asyncio.run(_open_and(settings, use))
-    except FileNotFoundError as error:
-        fail(f"There is no Atoll in {settings.data_dir} ({error.strerror}: {error.filename}). `atoll serve` makes one.")
+    except FileNotFoundError:
+        fail(f"There is no Atoll in {settings.data_dir} yet. `atoll serve` makes one.")
     except PermissionError as error:
         fail(f"{error.filename or settings.data_dir} is not yours: run this as root or as its owner.")
     except UserError as error:
         fail(str(error))
     except AtollError as error:
         fail(error.message)
+
+
+def _check_there(settings: Settings) -> None:
+    """Raise ``FileNotFoundError`` for a built-in database that does not exist: opening it would make one."""
+    if settings.database_url.endswith(str(settings.database_path)):
+        settings.database_path.stat()
 
 
 async def _open_and(settings: Settings, use: "Callable[[Keys], Awaitable[T]]") -> T:

@@ -1,0 +1,118 @@
+"""The command line as a newcomer uses it, against a real server: no walls, so that it runs everywhere."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.server import AtollServer
+
+
+@pytest.fixture
+def container(plain_server: AtollServer) -> Iterator[str]:
+    container_id = plain_server.atoll("create", "cli-test").strip()
+    yield container_id
+    plain_server.atoll("rm", container_id)
+
+
+def run(server: AtollServer, cwd: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "atoll.operate.main", *arguments],
+        env=server.environment,
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_newcomers_way(plain_server: AtollServer, container: str, tmp_path: Path) -> None:
+    assert container in plain_server.atoll("ls")
+    assert json.loads(plain_server.atoll("show", "cli-test"))["id"] == container
+
+    done = run(plain_server, tmp_path, "run", "cli-test", "x = 40\nprint(x + 2)")
+    assert (done.returncode, done.stdout) == (0, "42\n"), done.stderr
+    done = run(plain_server, tmp_path, "run", container, "-", stdin="x + 1")
+    assert (done.returncode, done.stdout.strip()) == (0, "41")
+
+    done = run(plain_server, tmp_path, "sh", container, "echo out; echo err >&2; exit 7")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
+    assert run(plain_server, tmp_path, "sh", container, "sleep 60", "--timeout", "0.2").returncode == 124
+
+    (tmp_path / "in.csv").write_text("a,b\n")
+    assert run(plain_server, tmp_path, "cp", "in.csv", "cli-test:").returncode == 0
+    done = run(plain_server, tmp_path, "sh", container, "cat in.csv > out.csv")
+    assert done.returncode == 0, done.stderr
+    assert run(plain_server, tmp_path, "cp", f"{container}:out.csv", ".").returncode == 0
+    assert (tmp_path / "out.csv").read_text() == "a,b\n"
+    listed = json.loads(plain_server.atoll("files", container, "--json"))
+    assert {(file["path"], file["source"]) for file in listed} == {
+        ("/mnt/data/in.csv", "user"),
+        ("/mnt/data/out.csv", "assistant"),
+    }
+
+
+def test_code_that_raises_completed_and_a_python_that_dies_did_not(
+    plain_server: AtollServer, container: str, tmp_path: Path
+) -> None:
+    done = run(plain_server, tmp_path, "run", container, "1 / 0")
+    assert done.returncode == 0
+    assert "ZeroDivisionError" in done.stdout
+    done = run(plain_server, tmp_path, "run", container, "import os; os.kill(os.getpid(), 9)")
+    assert done.returncode == 1
+    done = run(plain_server, tmp_path, "run", container, "while True: pass", "--timeout", "0.5")
+    assert (done.returncode, "incomplete" in done.stderr) == (1, True)
+
+
+def test_a_figure_becomes_a_file(plain_server: AtollServer, container: str, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    code = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);\nplt.show()"
+    done = run(plain_server, tmp_path, "run", container, code)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "figure-1.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_stopping_from_elsewhere(plain_server: AtollServer, container: str) -> None:
+    assert json.loads(plain_server.atoll("interrupt", container))["interrupted"] is False
+    run(plain_server, Path("/"), "run", container, "x = 1")
+    plain_server.atoll("restart", container)
+    assert "NameError" in run(plain_server, Path("/"), "run", container, "x").stdout
+
+
+def test_a_key_opens_until_it_is_revoked(plain_server: AtollServer, tmp_path: Path) -> None:
+    made = json.loads(plain_server.atoll("keys", "create", "--name", "ci", "--project", "other", "--json"))
+    assert plain_server.api(made["secret"]).containers() == []
+    assert made["id"] in plain_server.atoll("keys", "list")
+    assert made["secret"] not in plain_server.atoll("keys", "list", "--json")
+    plain_server.atoll("keys", "revoke", made["id"])
+    listed = {key["id"]: key for key in json.loads(plain_server.atoll("keys", "list", "--json"))}
+    assert listed[made["id"]]["revoked_at"] is not None
+    done = run(plain_server, tmp_path, "keys", "revoke", "key_nonsense")
+    assert done.returncode == 1
+    assert "No such key" in done.stderr
+    if os.geteuid() == 0:
+        owners = {path.name: path.stat().st_uid for path in plain_server.data_dir.glob("atoll.db*")}
+        assert 0 not in owners.values(), owners
+
+
+def test_the_key_is_found_on_the_servers_machine(plain_server: AtollServer, tmp_path: Path) -> None:
+    environment = {
+        name: value
+        for name, value in plain_server.environment.items()
+        if name not in {"ATOLL_API_KEY", "ATOLL_BASE_URL", "ATOLL_PORT"}
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "atoll.operate.main", "ls", "--json"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
