@@ -9,7 +9,7 @@ from typing import Final
 from atoll.images.debian import make_root
 from atoll.images.finish import disarm, furnish
 from atoll.images.image import Image, read_image
-from atoll.images.progress import Progress, Report, Stage
+from atoll.images.progress import Progress, Report, Stage, steady
 from atoll.images.recipe import Recipe, read_recipe
 from atoll.images.rootfs import Rootfs
 from atoll.images.shelf import building, make_folder, publish
@@ -23,6 +23,7 @@ def build(recipe_dir: Path, images_dir: Path, report: Report, *, clock: Callable
 
     Raises ``RecipeError``, ``BuildError``. Whatever ends it, nothing half-made is ever used.
     """
+    report = steady(report)
     recipe = read_recipe(recipe_dir)
     image = read_image(images_dir / recipe.image_id)
     if image is None:

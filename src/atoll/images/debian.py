@@ -16,7 +16,7 @@ from atoll.images.recipe import Recipe
 
 _TAIL_LINES: Final = 30
 _NEWLY_INSTALLED: Final = re.compile(r"[0-9]+ upgraded, ([0-9]+) newly installed")
-_DOWNLOADED: Final = re.compile(r"Get:[0-9]+ \S+ \S+ \S+ (\S+)")
+_DOWNLOADED: Final = re.compile(r"Get:[0-9]+ \S+ \S+ \S+ ([a-z0-9]\S*)")
 _HANDLED: Final = re.compile(r"(?:Unpacking|Setting up) ([a-z0-9+.-]+)")
 _PROCESSING: Final = re.compile(r"Processing /\S+/([A-Za-z0-9_.]+)-[0-9]")
 _LEFT_OUT: Final = ("/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")

@@ -19,7 +19,7 @@ from atoll.images.extract import Budget, Extraction, Readable
 from atoll.images.finish import disarm, furnish
 from atoll.images.image import Image, read_image
 from atoll.images.interpreter import find_interpreter
-from atoll.images.progress import Progress, Report, Stage
+from atoll.images.progress import Progress, Report, Stage, steady
 from atoll.images.rootfs import Rootfs
 from atoll.images.shelf import building, make_folder, publish
 
@@ -53,6 +53,7 @@ def import_(
     """
     if not _NAME.fullmatch(name):
         raise ArchiveError(f"{name!r} is no name for an image: it must match {_NAME.pattern}")
+    report = steady(report)
     digest = _digest(archive, name, Stage(report, "Reading the archive", start=0.0, end=0.1))
     image_id = f"img_{digest[:32]}"
     image = read_image(images_dir / image_id)

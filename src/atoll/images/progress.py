@@ -1,7 +1,7 @@
 """How far a build or import is, as a value that whoever watches can draw."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Report = Callable[["Progress"], None]
 
@@ -13,6 +13,18 @@ class Progress:
     step: str
     fraction: float
     detail: str = ""
+
+
+def steady(report: Report) -> Report:
+    """Give a ``Report`` whose fraction never falls, whatever the tools that are watched say."""
+    reached = 0.0
+
+    def forward(progress: Progress) -> None:
+        nonlocal reached
+        reached = max(reached, progress.fraction)
+        report(replace(progress, fraction=reached))
+
+    return forward
 
 
 class Stage:
@@ -30,7 +42,8 @@ class Stage:
         """Say how far the stage is; going back is not shown, nor is what changes nothing that a person can see."""
         part = min(1.0, done / total) if total > 0 else 0.0
         fraction = self._start + (self._end - self._start) * part
-        if fraction - self._reached < 0.001 and detail == self._detail:
+        least = 0.001 if part < 1.0 else 0.0
+        if fraction - self._reached <= least and detail == self._detail:
             return
         self._reached = max(self._reached, fraction)
         self._detail = detail

@@ -60,13 +60,15 @@ class Rootfs:
             os.close(target_parent)
 
     def read(self, path: str, size_max: int) -> bytes | None:
-        """Give a regular file's first bytes, following links inside; ``None`` when there is no such file."""
+        """Give a regular file's first ``size_max`` bytes, links followed inside; ``None`` when there is none."""
         try:
             descriptor = self._open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return None
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-            return file.read(size_max) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        try:
+            return os.read(descriptor, size_max) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        finally:
+            os.close(descriptor)
 
     def write(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
         """Put a file of root's at ``path``, in place of whatever was there."""
