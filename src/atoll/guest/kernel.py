@@ -335,6 +335,7 @@ def _print_exit(code):
 def _make_shell(pictures):
     config = Config()
     config.HistoryManager.enabled = False
+    config.HistoryManager.hist_file = ":memory:"
     config.InteractiveShell.colors = "nocolor"
     config.InteractiveShell.color_info = False
     config.InteractiveShell.autoindent = False
