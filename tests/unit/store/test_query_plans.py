@@ -1,0 +1,95 @@
+"""No query on a table of any size scans it or sorts it: asked of SQLite's own planner, for every store function."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from atoll.model.ids import ContainerFileId, ContainerId, FileId, ProjectId, SandboxId
+from atoll.model.pages import PageQuery
+from atoll.store import container_files, containers, files, keys, projects
+from atoll.store.database import open_database
+
+P, C, CF, F, S = ProjectId("p"), ContainerId("c"), ContainerFileId("cf"), FileId("f"), SandboxId("s")
+PAGES = [PageQuery(order=order, after=after) for order in ("asc", "desc") for after in (None, "a")]
+
+QUERIES: dict[str, Callable[[AsyncConnection], Awaitable[object]]] = {
+    "containers.find": lambda c: containers.find(c, P, C),
+    "containers.count_running": lambda c: containers.count_running(c, P),
+    "containers.hold_running": lambda c: containers.hold_running(c, C),
+    "containers.remove": lambda c: containers.remove(c, P, C),
+    "containers.replace_sandbox": lambda c: containers.replace_sandbox(c, C, S, S),
+    "containers.touch": lambda c: containers.touch(c, {C: 1}),
+    "containers.due": lambda c: containers.due(c, 1, 1),
+    "containers.expire": lambda c: containers.expire(c, C, 1),
+    "containers.forget_expired": lambda c: containers.forget_expired(c, 1, 1),
+    "containers.sandboxes_in_use": lambda c: containers.sandboxes_in_use(c, [S]),
+    "containers.newest_id": containers.newest_id,
+    "container_files.resize": lambda c: container_files.resize(c, [(CF, 1)]),
+    "container_files.remove": lambda c: container_files.remove(c, [CF]),
+    "container_files.find": lambda c: container_files.find(c, C, CF),
+    "container_files.find_path": lambda c: container_files.find_path(c, C, "p"),
+    "container_files.all_of": lambda c: container_files.all_of(c, C),
+    "container_files.count": lambda c: container_files.count(c, C),
+    "container_files.newest_id": container_files.newest_id,
+    "files.find": lambda c: files.find(c, P, F, 1),
+    "files.remove": lambda c: files.remove(c, P, F, 1),
+    "files.remove_expired": lambda c: files.remove_expired(c, 1, 1),
+    "files.existing": lambda c: files.existing(c, [F]),
+    "files.newest_id": files.newest_id,
+    "projects.find_name": lambda c: projects.find_name(c, "n"),
+    "keys.find_secret": lambda c: keys.find_secret(c, "s"),
+}
+for number, query in enumerate(PAGES):
+    QUERIES |= {
+        f"containers.page {number}": lambda c, q=query: containers.page(c, P, q, None),
+        f"containers.page by name {number}": lambda c, q=query: containers.page(c, P, q, "n"),
+        f"container_files.page {number}": lambda c, q=query: container_files.page(c, C, q),
+        f"files.page {number}": lambda c, q=query: files.page(c, P, q, None, 1),
+        f"files.page by purpose {number}": lambda c, q=query: files.page(c, P, q, "n", 1),
+    }
+
+
+@pytest.mark.parametrize("name", QUERIES)
+async def test_uses_an_index(tmp_path: Path, name: str) -> None:
+    plans: list[str] = []
+
+    def explain(
+        connection: Connection, _cursor: object, statement: str, parameters: Any, _context: object, many: bool
+    ) -> None:
+        if statement.split()[0] in {"SELECT", "UPDATE", "DELETE"}:
+            one = parameters[0] if many else parameters
+            rows = connection.connection.cursor()
+            rows.execute(f"EXPLAIN QUERY PLAN {statement}", one)
+            plans.extend(str(row[3]) for row in rows.fetchall())
+            rows.close()
+
+    async with open_database(f"sqlite+aiosqlite:///{tmp_path}/a.db") as database:
+        event.listen(database.engine.sync_engine, "before_cursor_execute", explain)
+        await database.write(QUERIES[name])
+    assert plans
+    for plan in plans:
+        # "SEARCH t" alone is what SQLite says of max(id): one step to the end of the index.
+        assert plan.startswith(("SEARCH ", "LIST SUBQUERY", "USING INDEX", "REUSE LIST")), plans
+        assert "TEMP B-TREE" not in plan, plans
+        assert "INDEX" in plan or not plan.startswith("SEARCH ") or name.endswith("newest_id"), plans
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+async def test_a_page_seeks_to_its_cursor(tmp_path: Path, by_name: bool) -> None:
+    found: list[str] = []
+
+    def explain(connection: Connection, _c: object, statement: str, parameters: Any, *_: object) -> None:
+        rows = connection.connection.cursor()
+        rows.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        found.extend(str(row[3]) for row in rows.fetchall())
+        rows.close()
+
+    async with open_database(f"sqlite+aiosqlite:///{tmp_path}/a.db") as database:
+        event.listen(database.engine.sync_engine, "before_cursor_execute", explain)
+        await database.read(lambda c: containers.page(c, P, PageQuery(after="a"), "n" if by_name else None))
+    (plan,) = found
+    assert plan.endswith("(project_id=? AND name=? AND id<?)" if by_name else "(project_id=? AND id<?)")
