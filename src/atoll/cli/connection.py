@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL: Final = "http://127.0.0.1:8484/v1"
 PAGE_LIMIT: Final = 100
 _CONNECT_TIMEOUT_S: Final = 10.0
+_INTERRUPTED: Final = 130  # what shells say of a program that Ctrl-C ended
 _CONTAINER_ID: Final = re.compile(r"cntr_[0-9a-f]{48}")
 
 
@@ -137,6 +138,8 @@ def connect(target: Target) -> Iterator[Connection]:
             base_url=base_url, headers=headers, timeout=timeout, trust_env=_is_remote(base_url)
         ) as client:
             yield Connection(client)
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         fail(f"Cannot reach Atoll at {base_url}: {error}. Is it running (atoll serve)?")
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:

@@ -9,8 +9,8 @@ from typing import Final
 
 from atoll.cli.failure import fail
 from atoll.operate.instance_lock import AlreadyRunningError, InstanceLock, running_instance
+from atoll.operate.instance_record import OtherInstanceError, read_record
 from atoll.operate.logs import configure_logging
-from atoll.operate.runtime_mark import marked_runtime
 from atoll.operate.settings_options import with_settings
 from atoll.operate.system_user import UserError, find_user
 from atoll.settings import Loaded, Settings
@@ -18,7 +18,7 @@ from atoll.settings import Loaded, Settings
 _END_S: Final = 30.0
 
 
-@with_settings(("data_dir", "run_dir", "images_dir", "cgroup_parent", "oci_runtime", "user", "shutdown_grace_s"))
+@with_settings(("data_dir", "images_dir", "user", "shutdown_grace_s"))
 def down(loaded: Loaded) -> None:
     """End the server and everything that runs in sandboxes. Containers start again on their files when used."""
     settings = loaded.settings
@@ -27,7 +27,7 @@ def down(loaded: Loaded) -> None:
     try:
         _end_launcher(settings)
         _end_the_rest(settings)
-    except (AlreadyRunningError, UserError) as error:
+    except (AlreadyRunningError, OtherInstanceError, UserError) as error:
         fail(str(error))
     except PermissionError as error:
         fail(f"{error.filename or settings.data_dir} is not yours: run this as root or as whoever started Atoll.")
@@ -58,11 +58,15 @@ def _end_launcher(settings: Settings) -> None:
 
 def _end_the_rest(settings: Settings) -> None:
     """End the sandboxes and clear the run folder, with both locks held so that nothing starts meanwhile."""
+    record = read_record(settings.data_dir)
+    if record is None:
+        return  # nothing was ever started on it
+    settings = record.applied_to(settings)
     data_lock, run_lock = InstanceLock(settings.data_dir), InstanceLock(settings.run_dir)
     data_lock.take()
     settings.run_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
     run_lock.take()
-    if marked_runtime(settings.data_dir) == "oci":
+    if record.runtime == "oci":
         _end_sandboxes(settings)
     shutil.rmtree(settings.run_dir, ignore_errors=True)
     run_lock.release()

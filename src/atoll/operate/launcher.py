@@ -22,7 +22,7 @@ from atoll.operate.task import Role, Task
 _BACK_OFF_FIRST_S: Final = 0.1
 _BACK_OFF_MAX_S: Final = 10.0
 _STEADY_AFTER_S: Final = 30.0
-_STARTS_BEFORE_READY_MAX: Final = 5
+_STARTS_BEFORE_READY_MAX: Final = 3
 _PROBE_AGAIN_S: Final = 0.1
 _END_S: Final = 10.0
 _HURRY_S: Final = 2.0

@@ -15,5 +15,6 @@ def configure_logging(level: LogLevel) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(_FORMAT, _TIME_FORMAT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("httpx", "httpcore", "asyncio", "aiosqlite", "sqlalchemy.engine", "alembic"):
+    quiet = () if level == "debug" else ("uvicorn.error",)  # the launcher says the same in its own words
+    for noisy in (*quiet, "httpx", "httpcore", "asyncio", "aiosqlite", "sqlalchemy.engine", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

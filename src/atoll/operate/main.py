@@ -1,5 +1,8 @@
 """The entry point ``atoll``: the commands that speak HTTP, and those that touch this machine."""
 
+import sys
+from io import TextIOWrapper
+
 from atoll.cli.app import app
 from atoll.operate.config import config
 from atoll.operate.down import down
@@ -12,6 +15,9 @@ from atoll.operate.supervisor import supervisor
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a container may say what no terminal can write
     app(obj=find_local)
 
 

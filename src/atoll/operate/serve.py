@@ -6,13 +6,15 @@ import shutil
 import sys
 
 from atoll.cli.failure import fail
+from atoll.images.errors import ImageNotFoundError
+from atoll.images.shelf import find
 from atoll.operate.first_key import keep_key, make_key, read_key
 from atoll.operate.folders import FolderError, prepare_folders
 from atoll.operate.instance_lock import AlreadyRunningError, InstanceLock
+from atoll.operate.instance_record import OtherInstanceError, write_record
 from atoll.operate.launcher import Launcher
 from atoll.operate.listening import PortError, base_url, listen, reachable_address
 from atoll.operate.logs import configure_logging
-from atoll.operate.runtime_mark import OtherRuntimeError, mark_runtime
 from atoll.operate.settings_options import with_settings
 from atoll.operate.system_user import SystemUser, UserError, find_user
 from atoll.operate.task import Task
@@ -39,10 +41,10 @@ def serve(loaded: Loaded) -> None:
         data_lock, run_lock = InstanceLock(settings.data_dir), InstanceLock(settings.run_dir)
         data_lock.take()
         run_lock.take()
-        mark_runtime(settings)
+        write_record(settings)
         _check_key_file(settings, user)
         listening = listen(settings.host, settings.port)
-    except (UserError, FolderError, AlreadyRunningError, OtherRuntimeError, PortError) as error:
+    except (UserError, FolderError, AlreadyRunningError, OtherInstanceError, PortError) as error:
         fail(str(error))
     configure_logging(settings.log_level)
     if settings.runtime == "plain":
@@ -94,6 +96,10 @@ def _server_user(settings: Settings) -> SystemUser | None:
             f"The OCI runtime {settings.oci_runtime!r} is not on this machine. Install it (apt-get install runc) "
             "or name another with --oci-runtime."
         )
+    try:
+        find(settings.images_dir, settings.image)
+    except ImageNotFoundError as error:
+        raise UserError(f"{error} The default image is made by `atoll image build`.") from error
     return find_user(settings.user)
 
 

@@ -4,6 +4,7 @@ import os
 
 from atoll.cli.failure import fail
 from atoll.operate.folders import FolderError, prepare_folders
+from atoll.operate.instance_record import OtherInstanceError, write_record
 from atoll.operate.settings_options import with_settings
 from atoll.operate.system_user import UserError, find_user
 from atoll.settings import Loaded
@@ -20,6 +21,7 @@ def supervisor(loaded: Loaded) -> None:
     try:
         user = find_user(settings.user)
         prepare_folders(settings, user)
+        write_record(settings)
         run_supervisor(settings, user)
-    except (UserError, FolderError) as error:
+    except (UserError, FolderError, OtherInstanceError) as error:
         fail(str(error))

@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 
 from atoll.operate.instance_lock import InstanceLock, running_instance
-from atoll.operate.runtime_mark import marked_runtime
 from tests.unit.operate.conftest import Home
 
 
 def down(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
-    places = ["--data-dir", str(home.data_dir), "--run-dir", str(home.run_dir), "--user", "nobody"]
+    places = ["--data-dir", str(home.data_dir), "--user", "nobody"]
     return subprocess.run(
         [sys.executable, "-m", "atoll.operate.main", "down", *places, *arguments],
         env=home.environment(),
@@ -31,7 +30,6 @@ def test_it_ends_the_server_and_keeps_the_files(home: Home) -> None:
     assert launcher.wait(20) == 0
     assert not home.run_dir.exists()
     assert (home.data_dir / "api-key").exists()
-    assert marked_runtime(home.data_dir) == "plain"
 
 
 def test_it_works_when_nothing_runs(home: Home) -> None:

@@ -98,7 +98,8 @@ def test_a_killed_launcher_takes_its_server_along(home: Home) -> None:
 def test_a_data_folder_stays_with_its_runtime(home: Home) -> None:
     home.start()
     home.end()
-    (home.data_dir / "runtime").write_text("oci\n")
+    record = home.data_dir / "instance.json"
+    record.write_text(record.read_text().replace('"plain"', '"oci"'))
     assert "was made with the runtime `oci`" in home.refused("--runtime", "plain", "--port", "0")
 
 
@@ -139,7 +140,7 @@ def test_sigterm_lets_a_running_call_finish(home: Home) -> None:
     with ThreadPoolExecutor() as executor:
         answer, writer = slow_call(home, executor)
         launcher.send_signal(signal.SIGTERM)
-        wait_until(lambda: "Shutting down" in home.said(), what="the server's begin to end")
+        wait_until(lambda: "stopping; running calls have" in home.said(), what="the server's begin to end")
         assert launcher.poll() is None
         os.close(writer)
         assert answer.result().status_code == 200
@@ -161,7 +162,7 @@ def test_a_second_ctrl_c_hurries(home: Home) -> None:
     with ThreadPoolExecutor() as executor:
         answer, writer = slow_call(home, executor)
         launcher.send_signal(signal.SIGINT)
-        wait_until(lambda: "Shutting down" in home.said(), what="the server's begin to end")
+        wait_until(lambda: "stopping; running calls have" in home.said(), what="the server's begin to end")
         launcher.send_signal(signal.SIGINT)
         assert launcher.wait(20) == 0
         os.close(writer)
