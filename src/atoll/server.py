@@ -4,6 +4,7 @@ Order at the start: runtime, services (the database is brought up to date), firs
 At the end the other way round, after the last request was answered. Sandboxes live on where the runtime allows it.
 """
 
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +20,8 @@ from atoll.service.app import Services, open_services
 from atoll.service.limits import ServiceLimits
 from atoll.settings import Settings
 from atoll.supervisor.client import SupervisorClient
+
+logger = logging.getLogger(__name__)
 
 _DRAIN_TIMEOUT_S: Final = 15.0
 """How long requests may take to clean up once their time is over: a call that is cut off stops its sandbox's code."""
@@ -43,6 +46,8 @@ async def _open(settings: Settings, first_key: str | None) -> AsyncIterator[Serv
     settings.blobs_dir.mkdir(parents=True, exist_ok=True)
     runtime = make_runtime(settings)
     try:
+        # Asking is done once and blocks: here, before the first request, and not in the middle of one.
+        logger.info("the runtime is %r", runtime.capabilities.name)
         async with open_services(
             database_url=database_url(settings),
             blobs_url=f"file://{settings.blobs_dir}",

@@ -4,7 +4,6 @@ import re
 from typing import Any, Final
 
 from litestar.connection import ASGIConnection
-from litestar.enums import HttpMethod
 from litestar.handlers.base import BaseRouteHandler
 
 from atoll.api.body import header
@@ -21,8 +20,6 @@ _MISSING: Final = (
 
 async def require_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Let the request through as its key's project. Raises ``AuthenticationError``."""
-    if connection.scope.get("method") == HttpMethod.OPTIONS:
-        return  # Litestar's own answer, which tells the methods and nothing else
     secret = presented_key(connection)
     if secret is None:
         raise AuthenticationError(_MISSING, code="missing_api_key")

@@ -9,11 +9,11 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, cast
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Method, Receive, Scope, Send
 
 from atoll.api.errors import ClientGoneError, ErrorBody, Failure, failure_of
 from atoll.api.metrics import Metrics
@@ -22,6 +22,9 @@ from atoll.api.scope import is_head, mark, method_of
 logger = logging.getLogger(__name__)
 
 _AZURE_PREFIX: Final = "/openai/v1"
+# No route has TRACE: the router's refusal then tells the methods that there are, which ``errors`` makes the answer to
+# OPTIONS. Litestar's own answer to it leaves out the methods that were registered after the first.
+_ROUTED_AS: Final[Mapping[str, Method]] = {"HEAD": "GET", "OPTIONS": "TRACE"}
 _CLIENT_GONE: Final = 499
 """Counted where there was nobody left to answer, as nginx does."""
 
@@ -73,8 +76,7 @@ class Edge:
         request_id = self._new_request_id()
         mark(scope, request_id=request_id)
         answer = _Answer(send, request_id, lambda: self._clock() - started_at, head=is_head(scope))
-        if is_head(scope):
-            scope["method"] = "GET"
+        scope["method"] = _ROUTED_AS.get(scope["method"], scope["method"])
         try:
             await self._app(scope, receive, answer.send)
         except ClientGoneError:

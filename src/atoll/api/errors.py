@@ -112,6 +112,8 @@ def answer(request: Request[object, object, object], error: Exception) -> Respon
     if isinstance(error, ClientGoneError):
         raise error
     failure = failure_of(error, request.scope)
+    if failure.status == 405 and method_of(request.scope) == "OPTIONS":
+        return Response(b"", status_code=204, headers=failure.headers)
     return Response(failure.body, status_code=failure.status, headers=failure.headers, media_type="application/json")
 
 

@@ -1,0 +1,42 @@
+"""The real application on scripted services, and a client that compares every answer with the OpenAPI document."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.api.contract import Contract
+from tests.api.scripted import KEY, Script, scripted_app
+from tests.api.serving import Address, serving
+
+
+@pytest.fixture
+def script() -> Script:
+    """Give what the services will do."""
+    return Script()
+
+
+@pytest.fixture
+async def address(script: Script, tmp_path: Path) -> AsyncIterator[Address]:
+    """Give a running server on the script."""
+    async with serving(scripted_app(script, tmp_path)) as found:
+        yield found
+
+
+@pytest.fixture
+async def client(address: Address) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client with a key; each of its answers is compared with the document."""
+    async with checked_client(address.url) as found:
+        yield found
+
+
+@asynccontextmanager
+async def checked_client(url: str, key: str | None = KEY) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client whose every answer is compared with the server's document."""
+    headers = {} if key is None else {"authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=30) as found:
+        document = (await found.get("/openapi.json")).json()
+        found.event_hooks["response"].append(Contract(document).check)
+        yield found

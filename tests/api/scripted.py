@@ -1,0 +1,232 @@
+"""Services that do what a test says, for what real ones do only by accident: hang, fail, be full, be slow."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from atoll.api.app import build_app
+from atoll.api.edge import Edge
+from atoll.model.calls import CallStarted, Logs, PythonCall, PythonEnded, PythonEvent, ShellCall, ShellEvent
+from atoll.model.containers import Container, ContainerStatus, NewContainer
+from atoll.model.errors import AuthenticationError, NotFoundError
+from atoll.model.files import ByteRange, ContainerFile, File, FileContent
+from atoll.model.ids import CallId, ContainerFileId, ContainerId, FileId, ProjectId
+from atoll.model.memory_limit import MemoryLimit
+from atoll.model.network_policy import NETWORK_DISABLED
+from atoll.model.pages import Page, PageQuery
+from atoll.model.projects import Project
+from atoll.service.app import Services
+from atoll.service.limits import ServiceLimits
+
+KEY = "My API Key"
+CONTAINER_ID = "cntr_" + "a" * 48
+FILE_ID = "cfile_" + "b" * 32
+PROJECT_FILE_ID = "file-" + "c" * 32
+PROJECT = Project(id=cast("ProjectId", "proj_" + "d" * 24), name="default", created_at=1)
+CONTAINER = Container(
+    id=ContainerId(CONTAINER_ID),
+    project_id=PROJECT.id,
+    name="a",
+    created_at=1_747_844_794,
+    last_active_at=1_747_844_795,
+    expires_after_minutes=20,
+    memory_limit=MemoryLimit.ONE_GIB,
+    network_policy=NETWORK_DISABLED,
+    status=ContainerStatus.RUNNING,
+    sandbox_id=None,
+)
+CONTAINER_FILE = ContainerFile(
+    id=ContainerFileId(FILE_ID),
+    container_id=CONTAINER.id,
+    path="/mnt/data/a.txt",
+    bytes=5,
+    created_at=1_747_844_796,
+    source="user",
+)
+PROJECT_FILE = File(
+    id=FileId(PROJECT_FILE_ID),
+    project_id=PROJECT.id,
+    filename="a.txt",
+    purpose="user_data",
+    bytes=5,
+    created_at=1_747_844_797,
+    expires_at=None,
+)
+
+
+@dataclass
+class Script:
+    """What the services do next, and what they were asked."""
+
+    error: Exception | None = None
+    """Raised by whatever is asked next."""
+    python: Callable[[], AsyncGenerator[PythonEvent, None]] | None = None
+    content: bytes = b"hello"
+    content_name: str = "a.txt"
+    content_fails_after: int | None = None
+    container: Container = CONTAINER
+    asked: list[tuple[str, Any]] = field(default_factory=list)
+    stored: dict[str, bytes] = field(default_factory=dict)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a scripted call was closed."""
+
+    def note(self, what: str, details: Any = None) -> None:
+        """Write down what was asked, and raise what is to be raised."""
+        self.asked.append((what, details))
+        if self.error is not None:
+            raise self.error
+
+
+class ScriptedServices:
+    """Everything the API calls, in one object."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self.limits = ServiceLimits(upload_bytes_max=1000)
+        self.keys = self
+        self.containers = _Containers(script)
+        self.container_files = _ContainerFiles(script)
+        self.files = _Files(script)
+        self.calls = _Calls(script)
+
+    async def authenticate(self, secret: str) -> Project:
+        if secret != KEY:
+            raise AuthenticationError("that is no key of ours")
+        return PROJECT
+
+
+class _Containers:
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    async def create(self, _: ProjectId, new: NewContainer) -> Container:
+        self._script.note("create", new)
+        return self._script.container
+
+    async def list(self, _: ProjectId, query: PageQuery, name: str | None = None) -> Page[Container]:
+        self._script.note("list", (query, name))
+        return Page((self._script.container,), has_more=True)
+
+    async def retrieve(self, _: ProjectId, container_id: str) -> Container:
+        self._script.note("retrieve", container_id)
+        return self._script.container
+
+    async def delete(self, _: ProjectId, container_id: str) -> None:
+        self._script.note("delete", container_id)
+
+
+class _ContainerFiles:
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    async def put(self, _: ProjectId, _container_id: str, name: str, chunks: AsyncIterator[bytes]) -> ContainerFile:
+        self._script.note("put", name)
+        self._script.stored[name] = b"".join([chunk async for chunk in chunks])
+        return CONTAINER_FILE
+
+    async def put_file(self, _: ProjectId, _container_id: str, file_id: str) -> ContainerFile:
+        self._script.note("put_file", file_id)
+        return CONTAINER_FILE
+
+    async def list(self, _: ProjectId, _container_id: str, query: PageQuery) -> Page[ContainerFile]:
+        self._script.note("list", query)
+        return Page((), has_more=False)
+
+    async def retrieve(self, _: ProjectId, _container_id: str, file_id: str) -> ContainerFile:
+        self._script.note("retrieve", file_id)
+        return CONTAINER_FILE
+
+    async def delete(self, _: ProjectId, _container_id: str, file_id: str) -> None:
+        self._script.note("delete", file_id)
+
+    async def open(
+        self, _: ProjectId, _container_id: str, _file_id: str, byte_range: ByteRange | None = None
+    ) -> FileContent:
+        return scripted_content(self._script, byte_range)
+
+
+class _Files:
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    async def create(
+        self, _: ProjectId, name: str, purpose: str, chunks: AsyncIterator[bytes], expires_after_s: int | None = None
+    ) -> File:
+        self._script.note("create", (name, purpose, expires_after_s))
+        self._script.stored[name] = b"".join([chunk async for chunk in chunks])
+        return PROJECT_FILE
+
+    async def list(self, _: ProjectId, query: PageQuery, purpose: str | None = None) -> Page[File]:
+        self._script.note("list", (query, purpose))
+        return Page((PROJECT_FILE,), has_more=False)
+
+    async def retrieve(self, _: ProjectId, file_id: str) -> File:
+        self._script.note("retrieve", file_id)
+        return PROJECT_FILE
+
+    async def delete(self, _: ProjectId, file_id: str) -> None:
+        self._script.note("delete", file_id)
+
+    async def open(self, _: ProjectId, _file_id: str, byte_range: ByteRange | None = None) -> FileContent:
+        return scripted_content(self._script, byte_range)
+
+
+class _Calls:
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    async def run_python(self, _: ProjectId, _id: str, call: PythonCall) -> AsyncGenerator[PythonEvent, None]:
+        self._script.note("run_python", call)
+        try:
+            if self._script.python is None:
+                yield CallStarted(CallId("ci_1"))
+                yield Logs("2\n")
+                yield PythonEnded(status="completed", files=())
+                return
+            async for event in self._script.python():
+                yield event
+        finally:
+            self._script.closed.set()
+
+    async def run_shell(self, _: ProjectId, _id: str, call: ShellCall) -> AsyncGenerator[ShellEvent, None]:
+        self._script.note("run_shell", call)
+        raise NotFoundError("no shell in scripts")
+        yield
+
+    async def interrupt(self, _: ProjectId, container_id: str) -> bool:
+        self._script.note("interrupt", container_id)
+        return False
+
+    async def restart(self, _: ProjectId, container_id: str) -> None:
+        self._script.note("restart", container_id)
+
+
+def scripted_content(script: Script, byte_range: ByteRange | None) -> FileContent:
+    """Give the script's bytes as services do."""
+    script.note("open", byte_range)
+    total = len(script.content)
+    offset, length = (0, total) if byte_range is None else byte_range.resolve(total) or (0, 0)
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        try:
+            for at in range(offset, offset + length):
+                if script.content_fails_after is not None and at - offset >= script.content_fails_after:
+                    raise ConnectionError("the agent is gone")
+                yield script.content[at : at + 1]
+        finally:
+            script.closed.set()
+
+    return FileContent(filename=script.content_name, total=total, offset=offset, length=length, chunks=chunks())
+
+
+def scripted_app(script: Script, spool_dir: Path) -> Edge:
+    """Give the real application on a script."""
+
+    @asynccontextmanager
+    async def services() -> AsyncIterator[Services]:
+        yield cast("Services", ScriptedServices(script))
+
+    return build_app(services, spool_dir=spool_dir)

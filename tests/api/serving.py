@@ -1,0 +1,68 @@
+"""Runs an application on a real port, in the test's own event loop."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the server listens, and the server."""
+
+    host: str
+    port: int
+    server: uvicorn.Server
+
+    @property
+    def url(self) -> str:
+        """The server's root."""
+        return f"http://{self.host}:{self.port}"
+
+
+@asynccontextmanager
+async def serving(app: Any, *, shutdown_grace_s: int = 1) -> AsyncIterator[Address]:
+    """Serve on a free loopback port until the block ends; then stop as ``SIGTERM`` would."""
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=shutdown_grace_s,
+    )
+    server = _Server(config)
+    running = asyncio.create_task(server.serve())
+    started = asyncio.create_task(server.has_started.wait())
+    await asyncio.wait((running, started), return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        started.cancel()
+        raise RuntimeError("the server did not start") from running.exception()
+    host, port = server.servers[0].sockets[0].getsockname()[:2]
+    try:
+        yield Address(host, port, server)
+    finally:
+        server.should_exit = True
+        await running
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens, and leaves the signals of the test run alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.has_started = asyncio.Event()
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.has_started.set()
+
+    async def serve(self, sockets: Any = None) -> None:
+        await self._serve(sockets)
