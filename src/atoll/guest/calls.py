@@ -73,6 +73,7 @@ class Calls:
         """End every process of people's code, then answer."""
         self._restarts += 1
         self.interrupt()
+        self._python.expect_end()
         self._await_silence(connection, _RESTART_POLLS_MAX)
 
     def shut_down(self) -> None:
@@ -93,7 +94,7 @@ class Calls:
         call = self._running = self._waiting.popleft()
         changes = call.changes = Changes()
 
-        def note(is_complete: bool) -> None:  # noqa: FBT001 - called by _look with one plain answer
+        def note(is_complete: bool) -> None:
             changes.before_is_complete = is_complete
             self._begin(call)
 

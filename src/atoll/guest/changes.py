@@ -3,7 +3,7 @@
 import time
 from typing import Any, Final
 
-from atoll.guest.protocol import encode_json, FrameType
+from atoll.guest.protocol import FrameType, encode_json
 from atoll.guest.tree import FoundFile
 
 CHANGED_FILES_MAX: Final = 1000

@@ -29,6 +29,10 @@ import signal
 import struct
 import threading
 import warnings
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, TextIO
 
 from IPython.core.autocall import ExitAutocall
 from IPython.core.displayhook import DisplayHook
@@ -66,21 +70,24 @@ class Channel:
         self.owner = os.getpid()
         os.register_at_fork(after_in_child=self._close)
 
-    def receive(self):
+    def receive(self) -> dict[str, Any] | None:
         """Wait for the next request; ``None`` when the agent is gone."""
         header = self._read(_HEADER.size)
         if header is None:
             return None
         _kind, length = _HEADER.unpack(header)
         payload = self._read(length)
-        return None if payload is None else json.loads(payload)
+        if payload is None:
+            return None
+        request: dict[str, Any] = json.loads(payload)
+        return request
 
-    def send(self, kind, value):
+    def send(self, kind: int, value: dict[str, Any]) -> None:
         """Send a JSON frame."""
         with self._lock:
             self._write(kind, json.dumps(value).encode())
 
-    def send_image(self, media_type, data):
+    def send_image(self, media_type: str, data: bytes) -> bool:
         """Send an image and wait until the agent has put it in its place; ``False`` in a forked child."""
         if os.getpid() != self.owner:
             return False
@@ -95,12 +102,12 @@ class Channel:
             signal.pthread_sigmask(signal.SIG_SETMASK, previous)
         return True
 
-    def _write(self, kind, payload):
+    def _write(self, kind: int, payload: bytes) -> None:
         data = memoryview(_HEADER.pack(kind, len(payload)) + payload)
         while data:
             data = data[os.write(self._control, data) :]
 
-    def _read(self, count):
+    def _read(self, count: int) -> bytes | None:
         data = bytearray()
         while len(data) < count:
             piece = os.read(self._control, count - len(data))
@@ -109,7 +116,7 @@ class Channel:
             data += piece
         return bytes(data)
 
-    def _close(self):
+    def _close(self) -> None:
         for fd in (self._control, self._acknowledge):
             with contextlib.suppress(OSError):
                 os.close(fd)
@@ -118,24 +125,24 @@ class Channel:
 class _Stderr(io.TextIOWrapper):
     """Stderr that keeps its place between pieces of stdout: it never holds text and never overtakes."""
 
-    def write(self, text):
-        with contextlib.suppress(ValueError, OSError):
-            sys.__stdout__.flush()
+    def write(self, text: str) -> int:
+        with contextlib.suppress(ValueError, OSError, AttributeError):
+            _stdout().flush()
         count = super().write(text)
         self.flush()
         return count
 
 
-def flush():
+def flush() -> None:
     """Send on what is still in this process's buffers."""
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__):
+    for stream in (sys.stdout, sys.stderr, _stdout()):
         with contextlib.suppress(Exception):
             stream.flush()
     with contextlib.suppress(Exception):
         _libc().fflush(None)
 
 
-def serve(control, acknowledge, data_dir):
+def serve(control: int, acknowledge: int, data_dir: str) -> None:
     """Answer the agent's requests until it is gone. Also the entry for a process that was forked preloaded."""
     interrupts = _Interrupts()
     channel = Channel(control, acknowledge)
@@ -151,21 +158,21 @@ def serve(control, acknowledge, data_dir):
         if os.getpid() != channel.owner:
             flush()
             os._exit(0)  # a fork that ran out of code to run; it must not answer in its parent's name
+        interrupts.ignore()  # again: an interrupt may have hit the very line that was to end its effect
         flush()
         channel.send(_RESULT, {"ok": ok})
 
 
-def _run(shell, interrupts, code):
-    interrupts.restore()
+def _run(shell: "_Shell", interrupts: "_Interrupts", code: str) -> bool:
     try:
         with interrupts.allowed():
-            result = shell.run_cell(code, store_history=True)
+            result = shell.run_cell(code, store_history=True)  # type: ignore[no-untyped-call]
         error = result.error_before_exec or result.error_in_exec
         return error is None or (isinstance(error, SystemExit) and error.code in (None, 0))
     except KeyboardInterrupt:
         print("KeyboardInterrupt")
         return False
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - nothing that people's code raises may end the loop
         shell.showtraceback()
         return False
 
@@ -173,37 +180,33 @@ def _run(shell, interrupts, code):
 class _Interrupts:
     """SIGINT stops code that runs, and means nothing while none does."""
 
-    def __init__(self):
-        self._running = False
-        self.restore()
-
-    def restore(self):
-        """Take the signal back from people's code."""
-        signal.signal(signal.SIGINT, self._handle)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    def __init__(self) -> None:
+        self.ignore()
 
     @contextlib.contextmanager
-    def allowed(self):
-        self._running = True
+    def allowed(self) -> Iterator[None]:
+        """Let SIGINT raise ``KeyboardInterrupt``, whatever people's code had made of it before."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         try:
             yield
         finally:
-            self._running = False
+            self.ignore()
 
-    def _handle(self, _number, _frame):
-        if self._running:
-            raise KeyboardInterrupt
+    def ignore(self) -> None:
+        """Do nothing at SIGINT; not ``SIG_IGN``, which programs that are started now would inherit."""
+        signal.signal(signal.SIGINT, lambda *_: None)
 
 
 class Pictures:
     """Saves images under free names in the data folder and shows them."""
 
-    def __init__(self, channel, data_dir):
+    def __init__(self, channel: Channel, data_dir: str) -> None:
         self._channel = channel
         self._data_dir = data_dir
-        self._next = {}
+        self._next: dict[str, int] = {}
 
-    def show(self, bundle):
+    def show(self, bundle: dict[str, Any]) -> bool:
         """Show the image of a MIME bundle; ``False`` when there is none to show."""
         for media_type, extension in _EXTENSIONS.items():
             if media_type in bundle:
@@ -211,7 +214,7 @@ class Pictures:
                 return data is not None and self._show(media_type, extension, data)
         return False
 
-    def _show(self, media_type, extension, data):
+    def _show(self, media_type: str, extension: str, data: bytes) -> bool:
         name = self._save(extension, data)
         if len(data) > _IMAGE_BYTES_MAX:
             where = f"; it is in the file {name}" if name else ""
@@ -219,10 +222,10 @@ class Pictures:
             return True
         return self._channel.send_image(media_type, data)
 
-    def _save(self, extension, data):
+    def _save(self, extension: str, data: bytes) -> str | None:
         for number in range(self._next.get(extension, 1), _FIGURES_MAX):
             name = f"figure-{number}.{extension}"
-            path = os.path.join(self._data_dir, name)
+            path = Path(self._data_dir, name)
             try:
                 fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             except FileExistsError:
@@ -231,11 +234,11 @@ class Pictures:
                 return None
             self._next[extension] = number + 1
             try:
-                with open(fd, "wb") as file:
+                with os.fdopen(fd, "wb") as file:
                     file.write(data)
             except OSError as error:
                 with contextlib.suppress(OSError):
-                    os.unlink(path)
+                    path.unlink()
                 print(f"[atoll] The image could not be saved as {name}: {error.strerror}.")
                 return None
             return name
@@ -245,26 +248,34 @@ class Pictures:
 class _Publisher(DisplayPublisher):
     """``display(...)``: images as images, everything else as text."""
 
-    def publish(self, data, metadata=None, source=None, *, transient=None, update=False, **_kwargs):  # noqa: ARG002 - IPython's signature
-        if not self.shell.pictures.show(data):
+    def publish(
+        self, data: dict[str, Any], *_args: Any, **_kwargs: Any
+    ) -> None:  # the rest of IPython's arguments does not matter here
+        if not _pictures_of(self).show(data):
             _print_text(data)
 
-    def clear_output(self, wait=False):
+    def clear_output(self, wait: bool = False) -> None:
         """Do nothing: what was sent cannot be taken back, and control codes would only soil the text."""
 
 
 class _ResultHook(DisplayHook):
     """The last expression's value: an image, or its text without a prompt."""
 
-    def write_output_prompt(self):
+    def write_output_prompt(self) -> None:
         """Write none."""
 
-    def write_format_data(self, format_dict, md_dict=None):  # noqa: ARG002 - IPython's signature
-        if not self.shell.pictures.show(format_dict):
+    def write_format_data(self, format_dict: dict[str, Any], md_dict: object = None) -> None:  # noqa: ARG002 - IPython's signature
+        if not _pictures_of(self).show(format_dict):
             _print_text(format_dict)
 
 
-def _print_text(bundle):
+def _pictures_of(part: Any) -> Pictures:
+    """Find the shell's pictures from one of its parts."""
+    pictures: Pictures = part.shell.pictures
+    return pictures
+
+
+def _print_text(bundle: dict[str, Any]) -> None:
     text = bundle.get("text/plain", "")
     if text.startswith("<IPython.core.display."):
         # The plain text of Markdown(...) and Latex(...) only names the class; what was meant is readable as it is.
@@ -276,7 +287,7 @@ def _print_text(bundle):
 class _Exit(ExitAutocall):
     """``exit``, ``exit()``, ``exit(3)`` and ``quit`` end the call, as in a script."""
 
-    def __call__(self, code=None):
+    def __call__(self, code: object = None) -> None:
         raise SystemExit(code)
 
 
@@ -289,42 +300,53 @@ class _Shell(InteractiveShell):
     # Straight to descriptors 1 and 2, in order with everything else; the default goes through a terminal.
     system = InteractiveShell.system_raw
 
-    pictures = None
+    pictures: Pictures | None = None
 
-    def init_profile_dir(self, profile_dir):
+    def init_profile_dir(self, profile_dir: object) -> None:  # noqa: ARG002 - IPython's signature
         """Have none: it would be made on disk at every start, which a full disk refuses."""
         self.profile_dir = None
 
-    def init_ipython_dir(self, ipython_dir):
+    def init_ipython_dir(self, ipython_dir: object) -> None:  # noqa: ARG002 - IPython's signature
         """Name it without making it, for the same reason."""
-        self.ipython_dir = os.path.expanduser("~/.ipython")
+        self.ipython_dir = str(Path.home() / ".ipython")
 
-    def init_display_formatter(self):
-        super().init_display_formatter()
-        self.display_formatter.active_types = ["text/plain", "text/markdown", "text/latex", *_EXTENSIONS]
+    def init_display_formatter(self) -> None:
+        super().init_display_formatter()  # type: ignore[no-untyped-call]
+        if self.display_formatter is not None:
+            self.display_formatter.active_types = ["text/plain", "text/markdown", "text/latex", *_EXTENSIONS]
 
-    def init_user_ns(self):
-        self.exiter = _Exit(self)
-        super().init_user_ns()
+    def init_user_ns(self) -> None:
+        self.exiter = _Exit(self)  # type: ignore[no-untyped-call]
+        super().init_user_ns()  # type: ignore[no-untyped-call]
 
     @contextlib.contextmanager
-    def _tee(self, channel):  # noqa: ARG002 - IPython's signature
+    def _tee(self, channel: object) -> Iterator[None]:  # noqa: ARG002 - IPython's signature
         """Keep no copy of everything that is printed; IPython would, for as long as the process lives."""
         yield
 
-    def showtraceback(self, *args, **kwargs):
+    def showtraceback(self, *args: Any, **kwargs: Any) -> None:
         error = sys.exc_info()[1]
         if isinstance(error, SystemExit):
             _print_exit(error.code)
-        else:
-            super().showtraceback(*args, **kwargs)
+            return
+        if error is not None:
+            _hide_own_frames(error.__traceback__)
+        super().showtraceback(*args, **kwargs)
 
-    def ask_exit(self):
+    def ask_exit(self) -> None:
         """End the call, not the shell."""
         raise SystemExit
 
 
-def _print_exit(code):
+def _hide_own_frames(frames: TracebackType | None) -> None:
+    """Cut a traceback where people's code called into this file (``input``): what is below is no concern of theirs."""
+    while frames is not None and frames.tb_next is not None:
+        if frames.tb_next.tb_frame.f_code.co_filename == __file__:
+            frames.tb_next = None
+        frames = frames.tb_next
+
+
+def _print_exit(code: object) -> None:
     if isinstance(code, str):
         print(code, file=sys.stderr)
         code = 1
@@ -332,7 +354,7 @@ def _print_exit(code):
     print(f"[atoll] The code asked to exit{status}: the call ends here, Python and its variables live on.")
 
 
-def _make_shell(pictures):
+def _make_shell(pictures: Pictures) -> _Shell:
     config = Config()
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
@@ -343,18 +365,18 @@ def _make_shell(pictures):
     config.Completer.use_jedi = False
     warnings.filterwarnings("ignore", message="To exit: use")
     warnings.filterwarnings("ignore", message="You executed the system command")
-    shell = _Shell.instance(config=config)
+    shell: _Shell = _Shell.instance(config=config)
     shell.pictures = pictures
     shell.loop_runner = _run_coroutine
     shell.autoawait = True
     return shell
 
 
-def _run_coroutine(coroutine):
+def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run a cell with top-level ``await``; an interrupt cancels it instead of leaving it for the next cell."""
     from IPython.core.async_helpers import get_asyncio_loop  # noqa: PLC0415 - asyncio costs time most calls don't need
 
-    loop = get_asyncio_loop()
+    loop = get_asyncio_loop()  # type: ignore[no-untyped-call]
     task = loop.create_task(coroutine)
     try:
         return loop.run_until_complete(task)
@@ -366,26 +388,26 @@ def _run_coroutine(coroutine):
         raise
 
 
-def _replace_streams():
+def _replace_streams() -> None:
     """Text that is exact in order, never fails on odd characters, and is out at each line's end."""
     out = io.BufferedWriter(io.FileIO(1, "w", closefd=False))
     err = io.BufferedWriter(io.FileIO(2, "w", closefd=False))
-    sys.stdout = sys.__stdout__ = io.TextIOWrapper(
-        out, encoding="utf-8", errors="backslashreplace", line_buffering=True
-    )
-    sys.stderr = sys.__stderr__ = _Stderr(err, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    sys.stdout = io.TextIOWrapper(out, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    sys.stderr = _Stderr(err, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    sys.__stdout__ = sys.stdout  # type: ignore[misc]  # or code that puts "the real" stdout back would lose order
+    sys.__stderr__ = sys.stderr  # type: ignore[misc]
     faulthandler.enable(file=2)
     with contextlib.suppress(Exception):
         # C code's own stdout, by lines too: it would come out at the very end otherwise.
         _libc().setvbuf(ctypes.c_void_p.in_dll(_libc(), "stdout"), None, 1, 0)
 
 
-def _replace_input():
-    def no_input(prompt="", /):
+def _replace_input() -> None:
+    def no_input(prompt: object = "", /) -> NoReturn:
         _show_prompt(prompt)
         raise EOFError(_NO_INPUT.format("input()"))
 
-    def no_password(prompt="Password: ", stream=None, **_options):  # noqa: ARG001 - getpass's signature
+    def no_password(prompt: object = "Password: ", *_args: object, **_options: object) -> NoReturn:
         _show_prompt(prompt)
         raise EOFError(_NO_INPUT.format("getpass()"))
 
@@ -393,23 +415,23 @@ def _replace_input():
     getpass.getpass = no_password
 
 
-def _show_prompt(prompt):
+def _show_prompt(prompt: object) -> None:
     if str(prompt):
         print(prompt)
 
 
-def _prepare_plots():
+def _prepare_plots() -> None:
     """Let matplotlib, if and when it is imported, draw for display and not for a screen."""
     has_inline = importlib.util.find_spec("matplotlib_inline") is not None
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline" if has_inline else "agg")
 
 
-def _flush_before_processes(event, _arguments):
+def _flush_before_processes(event: str, _arguments: object) -> None:
     if event in _PROCESS_EVENTS:
         flush()
 
 
-def _image_bytes(value):
+def _image_bytes(value: Any) -> bytes | None:
     if isinstance(value, bytes):
         return value
     with contextlib.suppress(ValueError, TypeError, binascii.Error):
@@ -417,7 +439,12 @@ def _image_bytes(value):
     return None
 
 
-def _libc():
+def _stdout() -> TextIO:
+    """Give this process's own stdout, whatever people's code has put in its place."""
+    return sys.__stdout__ or sys.stdout
+
+
+def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None)
 
 

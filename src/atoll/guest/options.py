@@ -5,6 +5,7 @@ import os
 import pwd
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from atoll.guest.protocol import DATA_ROOT
@@ -47,11 +48,13 @@ def parse(arguments: Sequence[str], environment: dict[str, str], executable: str
     parser.add_argument("--nofile-max", type=int, default=65536)
     parser.add_argument("--python", default=executable, help="interpreter of people's Python")
     parser.add_argument("--network", default="disabled", help="the network policy's type")
-    parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for people's code; repeatable")
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="for people's code; repeatable"
+    )
     given = parser.parse_args(arguments)
     uid = None if given.uid is None or given.uid == os.geteuid() else given.uid
     gid = None if uid is None else (uid if given.gid is None else given.gid)
-    data_dir = os.path.abspath(given.data_dir)
+    data_dir = str(Path(given.data_dir).absolute())
     people = People(
         uid=uid,
         gid=gid,
@@ -82,7 +85,7 @@ def _environment(uid: int | None, home: str | None, data_dir: str, own: dict[str
         "HOME": home or account_home,
         "USER": name,
         "LOGNAME": name,
-        "SHELL": "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh",
+        "SHELL": "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh",
         "LANG": "C.UTF-8",
         "TERM": "dumb",
         "NO_COLOR": "1",

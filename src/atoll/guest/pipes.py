@@ -11,6 +11,10 @@ from typing import Final
 from atoll.guest.reactor import READ, Reactor, log
 
 READ_BYTES: Final = 64 * 1024
+
+# A program that writes character by character would otherwise become one frame, and one event, for each of them.
+SMALL_READ_BYTES: Final = 4096
+SMALL_PAUSE_S: Final = 0.003
 _PIPE_BYTES: Final = 256 * 1024
 _DRAINS_MAX: Final = 64
 _DRAIN_PAUSE_S: Final = 0.1

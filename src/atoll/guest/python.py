@@ -103,6 +103,7 @@ class Python:
         self._idle_output = BoundedOutput(_IDLE_OUTPUT_BYTES)
         self._idle_head = bytearray()
         self._resume: Timer | None = None
+        self._is_ending_expected = False
 
     @property
     def is_alive(self) -> bool:
@@ -118,6 +119,10 @@ class Python:
         self._collect_waiting_text(child)
         text = self._take_idle_output()
         self._listener = listener
+        self._is_ending_expected = False
+        if self._resume is not None:
+            self._resume.cancel()
+            self._resume = None
         if text:
             listener.text(text)
         child.requests += encode_json(FrameType.REQUEST, {"code": code})
@@ -133,6 +138,11 @@ class Python:
         """End the process and what it started in its group."""
         if self._child is not None:
             signal_group(self._child.pid, signal.SIGKILL)
+
+    def expect_end(self) -> None:
+        """The process is about to be ended on request: its death is no news, and its late output of no interest."""
+        self._is_ending_expected = True
+        self._take_idle_output()
 
     def go_on(self) -> None:
         """Move output on, as far as the listener and one turn's share allow."""
@@ -212,7 +222,7 @@ class Python:
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.died(end)
-        else:
+        elif not self._is_ending_expected:
             line = f"{describe(end)} between two calls. Variables are lost; files in /mnt/data are kept."
             self._idle_head += self._idle_output.write_line(f"[atoll] {line}")
 
@@ -231,13 +241,23 @@ class Python:
 
     @property
     def _is_pausing(self) -> bool:
-        return self._listener is None and self._resume is not None and self._resume.handler is not None
+        return self._resume is not None
 
     def _on_text(self, _events: int) -> None:
+        child = self._child
+        if child is None:
+            return
         if self._listener is None:
             # Nobody waits for it: a background thread that floods must not keep the agent busy.
-            self._resume = self._reactor.call_later(_IDLE_PAUSE_S, self._end_pause, self._crash)
+            self._pause(_IDLE_PAUSE_S)
+        elif pipes.pending(child.text) < pipes.SMALL_READ_BYTES:
+            self._pause(pipes.SMALL_PAUSE_S)
         self.go_on()
+
+    def _pause(self, delay_s: float) -> None:
+        """Do not look at the text for a moment. Messages, and with them the end of a call, do not wait for it."""
+        if self._resume is None:
+            self._resume = self._reactor.call_later(delay_s, self._end_pause, self._crash)
 
     def _end_pause(self) -> None:
         self._resume = None

@@ -4,6 +4,7 @@ A command ends when its ``bash`` ends and what it wrote by then has been read; b
 pipes go on, and what they write later is thrown away.
 """
 
+import functools
 import os
 import signal
 from collections.abc import Callable
@@ -94,6 +95,7 @@ class ShellCall:
         self._command: _Command | None = None
         self._stopped_for: StopReason | None = None
         self._timer: Timer | None = None
+        self._resume: Timer | None = None
         self._has_ended = False
         self._begin_output()
 
@@ -202,9 +204,18 @@ class ShellCall:
             command.left.pop(stream)
 
     def _watch(self, command: _Command) -> None:
-        events = 0 if self._must_wait() else READ
+        events = 0 if self._must_wait() or self._resume is not None else READ
         for fd in command.pipes.values():
-            self._reactor.watch(fd, events, lambda _events: self._go_on(), self.failed)
+            self._reactor.watch(fd, events, functools.partial(self._on_output, fd), self.failed)
+
+    def _on_output(self, fd: int, _events: int) -> None:
+        if pipes.pending(fd) < pipes.SMALL_READ_BYTES:
+            self._resume = self._reactor.call_later(pipes.SMALL_PAUSE_S, self._end_pause, self.failed)
+        self._go_on()
+
+    def _end_pause(self) -> None:
+        self._resume = None
+        self._go_on()
 
     def _unwatch(self, fd: int) -> None:
         self._reactor.watch(fd, 0, lambda _events: None, self.failed)

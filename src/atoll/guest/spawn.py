@@ -103,7 +103,7 @@ def _exec(argv: Sequence[str], fds: Mapping[int, int], people: People, environme
         os.chdir(people.data_dir)
     except OSError:
         os.chdir("/")
-    os.execvpe(argv[0], list(argv), environment)
+    os.execvpe(argv[0], list(argv), environment)  # noqa: S606 - a list of arguments, no shell: as it should be
 
 
 def _place_descriptors(fds: Mapping[int, int]) -> None:
@@ -147,4 +147,3 @@ def _drop(people: People) -> None:
     os.setgroups([people.gid])
     os.setresgid(people.gid, people.gid, people.gid)
     os.setresuid(people.uid, people.uid, people.uid)
-

@@ -7,11 +7,10 @@ anything else; blocking calls keep the code short. The agent forgets the connect
 import contextlib
 import errno
 import os
-import secrets
 import socket
 import stat
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from atoll.guest.paths import TEMPORARY_PREFIX, PathError, parts_of, public_path
 from atoll.guest.protocol import (
@@ -184,7 +183,7 @@ class _Draft:
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
             self.fd = os.open(self._name, flags, 0o644, dir_fd=root)
 
-    def __enter__(self) -> "_Draft":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -226,7 +225,7 @@ class _Draft:
 
 
 def _temporary_name() -> str:
-    return TEMPORARY_PREFIX + secrets.token_hex(8)
+    return TEMPORARY_PREFIX + os.urandom(8).hex()
 
 
 def _check_way(data_dir: str, parts: tuple[str, ...], *, exclusive: bool) -> None:

@@ -53,9 +53,7 @@ class Walk:
     ``is_complete`` turns false when a bound was met. ``close`` must be called unless the iteration ended.
     """
 
-    def __init__(
-        self, data_dir: str, files_max: int = FILES_MAX, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, data_dir: str, files_max: int = FILES_MAX, clock: Callable[[], float] = time.monotonic) -> None:
         self.is_complete = True
         self._files_left = files_max
         self._entries_left = _ENTRIES_MAX
@@ -74,7 +72,8 @@ class Walk:
             self._enter(self._data_dir, None, ())
         while self._stack:
             if self._entries_left <= 0 or self._clock() > self._deadline:
-                return self._give_up()
+                self._give_up()
+                return None
             folder = self._stack[-1]
             entry = _next_entry(folder)
             if entry is None:
@@ -107,7 +106,8 @@ class Walk:
         if not stat.S_ISREG(status.st_mode):
             return None
         if self._files_left <= 0:
-            return self._give_up()
+            self._give_up()
+            return None
         self._files_left -= 1
         path = public_path(parts)
         return FoundFile(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
