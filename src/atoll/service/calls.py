@@ -148,7 +148,8 @@ class Calls:
     async def _turn(self, project_id: ProjectId, container_id: str) -> AsyncIterator[tuple[Container, AgentClient]]:
         """Wait for the container's turn and wake its sandbox."""
         with self._turns.place(project_id, container_id) as turn:
-            async with self._access.use(project_id, container_id) as container:
+            async with self._access.use(project_id, container_id) as held:
+                container = held
                 if not turn.is_set():
                     await turn.wait()
                     # It may have been deleted, or got another sandbox, while this call waited.

@@ -238,47 +238,57 @@ class Agent:
         await self._connection.say(FrameType.RESULT, {"outcome": {"type": kind}, "files": files})
 
     async def _run(self, lines: Sequence[str]) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-        sandbox, files = self._sandbox, []
-        if sandbox.busy:
-            sandbox.busy -= 1
+        """Do what the lines say; gives the outcome, or ``None`` when there is nothing more to be said to the host."""
+        files: list[dict[str, Any]] = []
+        if self._sandbox.busy:
+            self._sandbox.busy -= 1
             await self._connection.refuse("busy")
             return None, []
         for line in lines:
             word, _, rest = line.partition(" ")
-            match word:
-                case "say":
-                    await self._connection.text(rest)
-                case "write":
-                    name, _, text = rest.partition(" ")
-                    sandbox.files[ROOT + name] = text.encode()
-                    files.append(self._file(ROOT + name))
-                case "remove":
-                    sandbox.files.pop(ROOT + rest)
-                case "wait":
-                    if not await self._wait():
-                        return {"type": "interrupted"}, files
-                case "die" | "oom":
-                    sandbox.memory_kills += word == "oom"
-                    return {"type": "died", "signal": 9, "exit_code": None}, files
-                case "exit":
-                    return {"type": "exit", "code": int(rest)}, files
-                case "fall":
-                    await sandbox.fall()
-                    return None, []
-                case "garbage":
-                    await self._connection.stream.write(b"\xff" * 10)
-                    return None, []
-                case "silent":
-                    await self._hung_up()
+            if word in {"fall", "garbage", "silent"}:
+                await self._misbehave(word)
+                return None, []
+            outcome = await self._obey(word, rest, files)
+            if outcome is not None:
+                return outcome, files
         return {"type": "ok"}, files
+
+    async def _obey(self, word: str, rest: str, files: list[dict[str, Any]]) -> dict[str, Any] | None:
+        sandbox = self._sandbox
+        match word:
+            case "say":
+                await self._connection.text(rest)
+            case "write":
+                name, _, text = rest.partition(" ")
+                sandbox.files[ROOT + name] = text.encode()
+                files.append(self._file(ROOT + name))
+            case "remove":
+                sandbox.files.pop(ROOT + rest)
+            case "wait":
+                return None if await self._wait() else {"type": "interrupted"}
+            case "die" | "oom":
+                sandbox.memory_kills += word == "oom"
+                return {"type": "died", "signal": 9, "exit_code": None}
+            case "exit":
+                return {"type": "exit", "code": int(rest)}
+        return None
+
+    async def _misbehave(self, word: str) -> None:
+        match word:
+            case "fall":
+                await self._sandbox.fall()
+            case "garbage":
+                await self._connection.stream.write(b"\xff" * 10)
+            case "silent":
+                await self._hung_up()
 
     async def _wait(self) -> bool:
         """Wait for the test's word; false when interrupted. Raises when the host hangs up."""
         sandbox = self._sandbox
         interrupted = sandbox.running_call = asyncio.Event()
         watched = [
-            asyncio.ensure_future(work)
-            for work in (sandbox.release.wait(), interrupted.wait(), self._hung_up())
+            asyncio.ensure_future(work) for work in (sandbox.release.wait(), interrupted.wait(), self._hung_up())
         ]
         try:
             await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)

@@ -43,9 +43,7 @@ def python(world: World, container: Container, *lines: str, **fields: int) -> As
 
 
 def shell(world: World, container: Container, *commands: str, **fields: int) -> AsyncIterator[ShellEvent]:
-    return world.services.calls.run_shell(
-        world.project, container.id, ShellCall(commands=commands, **fields)
-    )
+    return world.services.calls.run_shell(world.project, container.id, ShellCall(commands=commands, **fields))
 
 
 async def every(events: AsyncIterator[PythonEvent]) -> list[PythonEvent]:
@@ -65,9 +63,7 @@ async def test_events_of_a_python_call(world: World) -> None:
     assert isinstance(told[0], CallStarted)
     assert is_id("ci_", told[0].id)
     assert told[1] == Logs("hello")
-    (file,) = (
-        await world.services.container_files.list(world.project, container.id, PageQuery())
-    ).items
+    (file,) = (await world.services.container_files.list(world.project, container.id, PageQuery())).items
     assert told[2:] == [PythonEnded(status="completed", files=(file,))]
     assert (file.path, file.source) == ("/mnt/data/a.txt", "assistant")
 
@@ -247,9 +243,7 @@ async def test_restart_of_an_agent_that_cannot_stops_the_sandbox(world: World) -
 async def test_a_memory_kill_is_named(world: World) -> None:
     container = await world.container()
     text, end = await ended(python(world, container, "say x", "oom"))
-    assert text == (
-        "x\n[atoll] Python was ended because the container reached its memory limit (1g). " + LOST
-    )
+    assert text == ("x\n[atoll] Python was ended because the container reached its memory limit (1g). " + LOST)
     assert end.status == "failed"
     text, end = await ended(python(world, container, "die"))
     assert (text, end.status) == ("", "failed")

@@ -172,9 +172,7 @@ async def test_delete_removes_and_a_vanished_file_is_not_found(world: World) -> 
 )
 async def test_ranges(world: World, wanted: ByteRange | None, expected: bytes, offset: int) -> None:
     container = await world.container()
-    file = await world.services.container_files.put(
-        world.project, container.id, "x", bytes_of(bytes(range(250)) * 10)
-    )
+    file = await world.services.container_files.put(world.project, container.id, "x", bytes_of(bytes(range(250)) * 10))
     content = await world.services.container_files.open(world.project, container.id, file.id, wanted)
     assert (content.total, content.offset, content.length) == (2500, offset, len(expected))
     assert b"".join([chunk async for chunk in content.chunks]) == expected
@@ -182,9 +180,7 @@ async def test_ranges(world: World, wanted: ByteRange | None, expected: bytes, o
 
 async def test_a_download_holds_the_container_until_it_is_closed(world: World) -> None:
     container = await world.container(expires_after_minutes=1)
-    file = await world.services.container_files.put(
-        world.project, container.id, "x", bytes_of(bytes(5000))
-    )
+    file = await world.services.container_files.put(world.project, container.id, "x", bytes_of(bytes(5000)))
     content = await world.services.container_files.open(world.project, container.id, file.id)
     world.clock.tick(3600)
     assert await expire_containers(world.services) == 0
@@ -267,9 +263,7 @@ async def test_a_cancelled_upload_is_there_or_not(world: World) -> None:
     async def upload() -> None:
         nonlocal number
         number += 1
-        await world.services.container_files.put(
-            world.project, container.id, f"{number}", bytes_of(b"x" * number)
-        )
+        await world.services.container_files.put(world.project, container.id, f"{number}", bytes_of(b"x" * number))
 
     async def rows_tell_what_is_there() -> None:
         there = {path: len(content) for path, content in world.sandbox(container).files.items()}

@@ -141,7 +141,7 @@ async def test_files_come_in_before_the_answer_and_none_overwrites_another(world
 
 
 async def test_an_unknown_file_makes_nothing(world: World) -> None:
-    with pytest.raises(NotFoundError, match="^No such File object: file-1$") as caught:
+    with pytest.raises(NotFoundError, match=r"^No such File object: file-1$") as caught:
         await world.container(file_ids=(FileId("file-1"),))
     assert caught.value.param == "id"
     assert world.runtime.calls == []

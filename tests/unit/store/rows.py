@@ -52,9 +52,7 @@ async def add_container(database: Database, project_id: ProjectId, **fields: obj
 
 def a_container_file(container_id: ContainerId, path: str, size: int = 1) -> ContainerFile:
     file_id = ContainerFileId(IDS.new("cfile_"))
-    return ContainerFile(
-        id=file_id, container_id=container_id, path=path, bytes=size, created_at=1, source="assistant"
-    )
+    return ContainerFile(id=file_id, container_id=container_id, path=path, bytes=size, created_at=1, source="assistant")
 
 
 def a_file(project_id: ProjectId, *, purpose: str = "user_data", expires_at: int | None = None) -> File:
@@ -70,6 +68,4 @@ def a_file(project_id: ProjectId, *, purpose: str = "user_data", expires_at: int
 
 
 def a_key(project_id: ProjectId) -> Key:
-    return Key(
-        id=KeyId(IDS.new("key_")), project_id=project_id, name="k", hint="h", created_at=1, revoked_at=None
-    )
+    return Key(id=KeyId(IDS.new("key_")), project_id=project_id, name="k", hint="h", created_at=1, revoked_at=None)

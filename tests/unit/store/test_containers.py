@@ -1,6 +1,7 @@
 """Rows of containers."""
 
 import dataclasses
+from functools import partial
 
 from atoll.model.containers import ContainerStatus
 from atoll.model.ids import SandboxId
@@ -39,7 +40,7 @@ async def test_touch_moves_forward_only_and_running_only(database: Database) -> 
     one = await add_container(database, project)
     over = await add_container(database, project, status=ContainerStatus.EXPIRED, sandbox_id=None)
     for moment in (2000, 1500):
-        await database.write(lambda c, at=moment: containers.touch(c, {one.id: at, over.id: at}))
+        await database.write(partial(containers.touch, active_at={one.id: moment, over.id: moment}))
     found = await database.read(lambda c: containers.find(c, project, one.id))
     assert found == dataclasses.replace(one, last_active_at=2000)
     assert await database.read(lambda c: containers.find(c, project, over.id)) == over
@@ -80,9 +81,7 @@ async def test_a_removed_row_takes_its_files_along(database: Database) -> None:
 async def test_old_expired_rows_are_forgotten_a_few_at_a_time(database: Database) -> None:
     project = await add_project(database, "p")
     for moment in (10, 20, 30):
-        await add_container(
-            database, project, status=ContainerStatus.EXPIRED, sandbox_id=None, last_active_at=moment
-        )
+        await add_container(database, project, status=ContainerStatus.EXPIRED, sandbox_id=None, last_active_at=moment)
     await add_container(database, project, last_active_at=5)
     assert await database.write(lambda c: containers.forget_expired(c, 1220, 1)) == 1
     assert await database.write(lambda c: containers.forget_expired(c, 1220, 9)) == 1

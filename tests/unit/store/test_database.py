@@ -42,9 +42,7 @@ async def test_work_that_raises_leaves_nothing(database: Database) -> None:
 
     with pytest.raises(ZeroDivisionError):
         await database.write(work)
-    assert (
-        await database.read(lambda connection: containers.find(connection, project, container.id)) is None
-    )
+    assert await database.read(lambda connection: containers.find(connection, project, container.id)) is None
 
 
 async def test_work_that_is_cancelled_goes_to_its_end(database: Database) -> None:

@@ -1,5 +1,7 @@
 """Rows of uploaded files."""
 
+from functools import partial
+
 from atoll.model.pages import PageQuery
 from atoll.store import files
 from atoll.store.database import Database
@@ -11,7 +13,7 @@ async def test_files_are_of_their_project_purpose_and_time(database: Database) -
     lasting = a_file(project)
     passing = a_file(project, purpose="vision", expires_at=100)
     for file in (lasting, passing):
-        await database.write(lambda c, file=file: files.add(c, file))
+        await database.write(partial(files.add, file=file))
     assert await database.read(lambda c: files.find(c, project, lasting.id, 99)) == lasting
     assert await database.read(lambda c: files.find(c, other, lasting.id, 99)) is None
     assert await database.read(lambda c: files.find(c, project, passing.id, 99)) == passing
@@ -22,7 +24,7 @@ async def test_files_are_of_their_project_purpose_and_time(database: Database) -
         ("vision", 99, (passing,)),
         ("vision", 100, ()),
     ]:
-        page = await database.read(lambda c, p=purpose, n=now: files.page(c, project, PageQuery(), p, n))
+        page = await database.read(partial(files.page, project_id=project, query=PageQuery(), purpose=purpose, now=now))
         assert page.items == expected
 
 
@@ -30,7 +32,7 @@ async def test_removal(database: Database) -> None:
     project, other = await add_project(database, "p"), await add_project(database, "q")
     lasting, passing = a_file(project), a_file(project, expires_at=100)
     for file in (lasting, passing):
-        await database.write(lambda c, file=file: files.add(c, file))
+        await database.write(partial(files.add, file=file))
     assert await database.read(lambda c: files.existing(c, {lasting.id, a_file(project).id})) == {lasting.id}
     assert not await database.write(lambda c: files.remove(c, other, lasting.id, 1))
     assert await database.write(lambda c: files.remove(c, project, lasting.id, 1))

@@ -1,5 +1,7 @@
 """Rows of keys and projects."""
 
+from functools import partial
+
 from atoll.model.ids import KeyId
 from atoll.store import keys, projects
 from atoll.store.database import Database
@@ -22,7 +24,7 @@ async def test_revoking_again_keeps_the_first_time(database: Database) -> None:
     key = a_key(await add_project(database, "p"))
     await database.write(lambda c: keys.add(c, key, "0" * 64))
     for moment in (5, 6):
-        assert await database.write(lambda c, at=moment: keys.revoke(c, key.id, at))
+        assert await database.write(partial(keys.revoke, key_id=key.id, now=moment))
     assert not await database.write(lambda c: keys.revoke(c, KeyId("key_x"), 7))
     (found,) = await database.read(keys.every)
     assert found.revoked_at == 5

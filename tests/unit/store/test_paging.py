@@ -2,18 +2,20 @@
 
 import asyncio
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from atoll.model.ids import ContainerId
 from atoll.model.pages import Order, PageQuery
 from atoll.store import containers
 from atoll.store.database import Database, open_database
 from tests.unit.store.rows import add_container, add_project
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     count=st.integers(0, 12),
     limit=st.integers(1, 5),
@@ -33,12 +35,12 @@ async def _walk(database: Database, count: int, limit: int, order: Order, change
     project = await add_project(database, "p")
     all_time = [(await add_container(database, project)).id for _ in range(count)]
     at_the_start = set(all_time)
-    removed: set[str] = set()
+    removed: set[ContainerId] = set()
     walked: list[str] = []
-    after: str | None = None
+    after: ContainerId | None = None
     while True:
         query = PageQuery(limit=limit, order=order, after=after)
-        page = await database.read(lambda c, query=query: containers.page(c, project, query, None))
+        page = await database.read(partial(containers.page, project_id=project, query=query, name=None))
         assert len(page.items) <= limit
         assert page.items or not page.has_more
         walked += [item.id for item in page.items]
@@ -55,7 +57,7 @@ async def _walk(database: Database, count: int, limit: int, order: Order, change
             case "delete_last":
                 removed.add(all_time[-1])
         for gone in removed:
-            await database.write(lambda c, gone=gone: containers.remove(c, project, gone))
+            await database.write(partial(containers.remove, project_id=project, container_id=gone))
     assert walked == sorted(set(walked), reverse=order == "desc")
     assert set(walked) <= set(all_time)
     assert at_the_start - removed <= set(walked)

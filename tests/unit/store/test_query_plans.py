@@ -1,6 +1,7 @@
 """No query on a table of any size scans it or sorts it: asked of SQLite's own planner, for every store function."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,11 @@ QUERIES: dict[str, Callable[[AsyncConnection], Awaitable[object]]] = {
 }
 for number, query in enumerate(PAGES):
     QUERIES |= {
-        f"containers.page {number}": lambda c, q=query: containers.page(c, P, q, None),
-        f"containers.page by name {number}": lambda c, q=query: containers.page(c, P, q, "n"),
-        f"container_files.page {number}": lambda c, q=query: container_files.page(c, C, q),
-        f"files.page {number}": lambda c, q=query: files.page(c, P, q, None, 1),
-        f"files.page by purpose {number}": lambda c, q=query: files.page(c, P, q, "n", 1),
+        f"containers.page {number}": partial(containers.page, project_id=P, query=query, name=None),
+        f"containers.page by name {number}": partial(containers.page, project_id=P, query=query, name="n"),
+        f"container_files.page {number}": partial(container_files.page, container_id=C, query=query),
+        f"files.page {number}": partial(files.page, project_id=P, query=query, purpose=None, now=1),
+        f"files.page by purpose {number}": partial(files.page, project_id=P, query=query, purpose="n", now=1),
     }
 
 
@@ -60,7 +61,7 @@ async def test_uses_an_index(tmp_path: Path, name: str) -> None:
     def explain(
         connection: Connection, _cursor: object, statement: str, parameters: Any, _context: object, many: bool
     ) -> None:
-        if statement.split()[0] in {"SELECT", "UPDATE", "DELETE"}:
+        if statement.split(maxsplit=1)[0] in {"SELECT", "UPDATE", "DELETE"}:
             one = parameters[0] if many else parameters
             rows = connection.connection.cursor()
             rows.execute(f"EXPLAIN QUERY PLAN {statement}", one)
