@@ -7,6 +7,7 @@ from typing import Final
 
 from atoll.operate.system_user import SystemUser, acting_as
 
+_CHOSEN_CHARS_MIN: Final = 8
 _SECRET_CHARS_MAX: Final = 512
 _SECRET_BYTES: Final = 32
 
@@ -20,6 +21,15 @@ def read_key(path: Path, user: SystemUser | None = None) -> str | None:
         return None
     with os.fdopen(descriptor, encoding="utf-8") as file:
         return file.read(_SECRET_CHARS_MAX).strip() or None
+
+
+def key_problem(secret: str) -> str | None:
+    """Say why the server would not take a key that somebody chose; ``None`` when it would."""
+    if not _CHOSEN_CHARS_MIN <= len(secret) <= _SECRET_CHARS_MAX:
+        return f"an API key has from {_CHOSEN_CHARS_MIN} to {_SECRET_CHARS_MAX} characters"
+    if not (secret.isascii() and secret.isprintable()) or secret != secret.strip():
+        return "an API key has printable ASCII characters only, and no space at its ends"
+    return None
 
 
 def make_key() -> str:

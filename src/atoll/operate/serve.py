@@ -8,7 +8,7 @@ import sys
 from atoll.cli.failure import fail
 from atoll.images.errors import ImageNotFoundError
 from atoll.images.shelf import find
-from atoll.operate.first_key import keep_key, make_key, read_key
+from atoll.operate.first_key import keep_key, key_problem, make_key, read_key
 from atoll.operate.folders import FolderError, prepare_folders
 from atoll.operate.instance_lock import AlreadyRunningError, InstanceLock
 from atoll.operate.instance_record import OtherInstanceError, write_record
@@ -35,6 +35,9 @@ _PLAIN_WARNING = """\
 def serve(loaded: Loaded) -> None:
     """Start Atoll and stay until Ctrl-C or SIGTERM. Containers live on until the next start."""
     settings = loaded.settings
+    given = first_api_key()
+    if given is not None and (problem := key_problem(given)):
+        fail(f"ATOLL_API_KEY cannot be used: {problem}.", code=2)
     try:
         user = _server_user(settings)
         prepare_folders(settings, user)
@@ -50,7 +53,7 @@ def serve(loaded: Loaded) -> None:
     if settings.runtime == "plain":
         sys.stderr.write(_PLAIN_WARNING)
     url = base_url(reachable_address(listening))
-    kept, given = read_key(settings.api_key_path, user), first_api_key()
+    kept = read_key(settings.api_key_path, user)
     key = given or kept or make_key()
 
     def say_ready() -> None:

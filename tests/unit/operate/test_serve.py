@@ -171,6 +171,8 @@ def test_a_second_ctrl_c_hurries(home: Home) -> None:
 
 def test_settings_that_cannot_be_are_said_before_anything_is_made(home: Home) -> None:
     assert "port: 'x' (from --port) cannot be used" in home.refused("--port", "x")
+    assert "ATOLL_API_KEY cannot be used" in home.refused(ATOLL_API_KEY="short")
+    assert "ATOLL_API_KEY cannot be used" in home.refused(ATOLL_API_KEY="with spaces \n at its end ")
     assert "did you mean ATOLL_PORT?" in home.refused(ATOLL_PROT="1")
     assert not home.data_dir.exists()
 
