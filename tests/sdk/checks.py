@@ -115,8 +115,9 @@ def check_create_is_refused(target: Target) -> None:
         with refused(openai.BadRequestError, "skill"):
             skills = [{"type": "skill_reference", "skill_id": "skill_1"}]
             client.containers.create(name="x", extra_body={"skills": skills})
-        with refused(openai.BadRequestError, "memory_limit"):
+        with refused(openai.BadRequestError, "Supported values are: '1g', '4g', '16g', and '64g'") as caught:
             client.containers.create(name="x", extra_body={"memory_limit": "2g"})
+        assert caught[0].param == "memory_limit"
         with refused(openai.NotFoundError, "file-"):
             client.containers.create(name="x", file_ids=["file-" + "0" * 32])
         assert not list(client.containers.list(extra_query={"name": "x"})), "a refused create left a container"
@@ -160,8 +161,9 @@ def check_list_is_refused(target: Target) -> None:
         assert caught[0].code == "integer_above_max_value"
         with refused(openai.BadRequestError, "after"):
             client.containers.list(after="nonsense")
-        with refused(openai.BadRequestError, "order"):
+        with refused(openai.BadRequestError, "Supported values are: .asc. and .desc.") as caught:
             client.containers.list(extra_query={"order": "sideways"})
+        assert caught[0].param == "order"
         client.containers.list(limit=1, extra_query={"flavour": "sweet"})
 
 
