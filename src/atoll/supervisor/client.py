@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from atoll.model.ids import SandboxId
+from atoll.model.ids import SandboxId, is_id
 from atoll.runtime.contract import (
     Capabilities,
     RuntimeUnavailableError,
     Sandbox,
+    SandboxNotFoundError,
     SandboxSpec,
     Stream,
     Usage,
@@ -59,11 +60,13 @@ class SupervisorClient:
 
     async def start(self, sandbox_id: SandboxId) -> Sandbox:
         """Bring a stopped one back."""
+        _require_id(sandbox_id)
         answer = await self._ask_again("start", sandbox_id)
         return wire.sandbox_from_wire(answer.result)
 
     async def dial(self, sandbox_id: SandboxId) -> Stream:
         """Connect to the agent."""
+        _require_id(sandbox_id)
         answer = await self._ask_again("dial", sandbox_id)
         if answer.descriptor is None:
             raise RuntimeUnavailableError("the supervisor handed over no socket")
@@ -82,16 +85,19 @@ class SupervisorClient:
 
     async def usage(self, sandbox_id: SandboxId) -> Usage:
         """Measure one."""
+        _require_id(sandbox_id)
         answer = await self._ask_again("usage", sandbox_id)
         return wire.usage_from_wire(answer.result)
 
     async def stop(self, sandbox_id: SandboxId) -> None:
         """End one's processes."""
-        await self._ask_again("stop", sandbox_id)
+        if is_id("sbx_", sandbox_id):
+            await self._ask_again("stop", sandbox_id)
 
     async def destroy(self, sandbox_id: SandboxId) -> None:
         """Remove one."""
-        await self._ask_again("destroy", sandbox_id)
+        if is_id("sbx_", sandbox_id):
+            await self._ask_again("destroy", sandbox_id)
 
     async def aclose(self) -> None:
         """Hang up; the supervisor destroys what it was still making for us."""
@@ -235,6 +241,12 @@ class _Connection:
             undo(value)
         elif descriptor is not None:
             os.close(descriptor)
+
+
+def _require_id(sandbox_id: str) -> None:
+    """Raise ``SandboxNotFoundError`` for what cannot be a sandbox's id; the supervisor hangs up on such a thing."""
+    if not is_id("sbx_", sandbox_id):
+        raise SandboxNotFoundError(sandbox_id)
 
 
 def _connect(path: Path, *, timeout_s: float) -> socket.socket:

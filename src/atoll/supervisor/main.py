@@ -3,8 +3,9 @@
 import logging
 import os
 import resource
+import select
 import signal
-import threading
+from collections.abc import Callable
 
 from atoll.runtime.oci import system_calls
 from atoll.runtime.oci.engine import Engine
@@ -19,13 +20,11 @@ def run(settings: SupervisorSettings) -> None:
 
     Raises ``AlreadyLockedError`` when another supervisor has these folders and keeps them, ``OSError``.
     """
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    wait_for_end = _end_signal()
     engine = _open_engine(settings)
     server = SupervisorServer(engine, settings)
     _log.info("the supervisor serves")
-    stop.wait()
+    wait_for_end()
     server.close()
     engine.close()
 
@@ -37,6 +36,24 @@ def shutdown_all(settings: SupervisorSettings) -> None:
     ``RuntimeUnavailableError`` when a sandbox does not end.
     """
     _open_engine(settings).stop_all()
+
+
+def _end_signal() -> Callable[[], None]:
+    """Give a function that returns once SIGTERM or SIGINT came, also if it came before.
+
+    Through a pipe: the kernel may hand a signal to any thread, and only a written byte surely wakes this one.
+    """
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writer)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+
+    def wait() -> None:
+        poll = select.poll()
+        poll.register(reader, select.POLLIN)
+        poll.poll()
+
+    return wait
 
 
 def _open_engine(settings: SupervisorSettings) -> Engine:

@@ -8,10 +8,16 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from atoll.runtime.contract import RuntimeFailure, RuntimeUnavailableError
-from atoll.runtime.oci.engine import Engine
+from atoll.runtime.contract import (
+    Capabilities,
+    RuntimeFailure,
+    RuntimeUnavailableError,
+    Sandbox,
+    SandboxSpec,
+    Usage,
+)
 from atoll.runtime.oci.unix_address import short_address
 from atoll.supervisor import wire
 from atoll.supervisor.settings import SupervisorSettings
@@ -29,6 +35,27 @@ _CREDENTIALS: Final = struct.Struct("3i")
 # What takes long, ends things, or is quick: one sort never waits for another.
 _SLOW: Final[frozenset[Operation]] = frozenset({"create", "start"})
 _ENDING: Final[frozenset[Operation]] = frozenset({"stop", "destroy"})
+
+
+class Engine(Protocol):
+    """Who does the work: ``runtime.oci.engine.Engine``, in blocking calls from many threads."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def create(self, spec: SandboxSpec) -> Sandbox: ...
+
+    def start(self, sandbox_id: str) -> Sandbox: ...
+
+    def dial(self, sandbox_id: str) -> socket.socket: ...
+
+    def observe(self, after: str) -> tuple[list[Sandbox], bool]: ...
+
+    def usage(self, sandbox_id: str) -> Usage: ...
+
+    def stop(self, sandbox_id: str) -> None: ...
+
+    def destroy(self, sandbox_id: str) -> None: ...
 
 
 class SupervisorServer:
@@ -238,7 +265,7 @@ def _listen(settings: SupervisorSettings) -> socket.socket:
         with short_address(path) as address:
             listener.bind(address)
         # Until now nobody could connect: it does not listen yet.
-        os.chown(path, 0, settings.server_gid)
+        os.chown(path, -1, settings.server_gid)
         path.chmod(0o660)
         listener.listen(_BACKLOG)
     except BaseException:

@@ -79,7 +79,7 @@ class DiskMaker:
                 "remount-ro",
             ]
             subprocess.run(
-                ["mkfs.ext4", "-q", "-F", "-m", "0", "-J", "size=4", *options, "-d", tree, str(path)],
+                ["mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-J", "size=4", *options, "-d", tree, str(path)],
                 check=True,
                 capture_output=True,
                 timeout=120,

@@ -60,13 +60,15 @@ class DiskGuard:
         self._thread.join()
 
     def _guard(self) -> None:
-        while not self._stop.wait(interval_s(self._free_bytes(), self._free_bytes_min)):
+        pause_s = _INTERVAL_S_MIN
+        while not self._stop.wait(pause_s):
             try:
-                self._look()
+                pause_s = interval_s(self._look(), self._free_bytes_min)
             except OSError:
                 _log.exception("cannot guard the disk")
+                pause_s = _INTERVAL_S_MAX
 
-    def _look(self) -> None:
+    def _look(self) -> int:
         free = self._free_bytes()
         freeze = must_freeze(free, self._free_bytes_min, is_frozen=self._is_frozen)
         if freeze:
@@ -76,3 +78,4 @@ class DiskGuard:
         elif self._is_frozen:
             self._thaw()
         self._is_frozen = freeze
+        return free
