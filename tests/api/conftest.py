@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.contract import Contract
 from tests.api.scripted import KEY, Script, scripted_app
-from tests.api.serving import Address, serving
+from tests.api.serving import Address, alive, serving
 
 
 @pytest.fixture
@@ -26,17 +26,29 @@ async def address(script: Script, tmp_path: Path) -> AsyncIterator[Address]:
 
 
 @pytest.fixture
-async def client(address: Address) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client with a key; each of its answers is compared with the document."""
+async def client(script: Script, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client with a key, inside this process; each of its answers is compared with the document."""
+    app = scripted_app(script, tmp_path)
+    async with alive(app), checked_client("http://atoll.test", transport=httpx.ASGITransport(app)) as found:
+        yield found
+
+
+@pytest.fixture
+async def wire_client(address: Address) -> AsyncIterator[httpx.AsyncClient]:
+    """Give the same through a real port."""
     async with checked_client(address.url) as found:
         yield found
 
 
 @asynccontextmanager
-async def checked_client(url: str, key: str | None = KEY) -> AsyncIterator[httpx.AsyncClient]:
+async def checked_client(
+    url: str, key: str = KEY, transport: httpx.AsyncBaseTransport | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
     """Give a client whose every answer is compared with the server's document."""
-    headers = {} if key is None else {"authorization": f"Bearer {key}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=30) as found:
+    headers = {"authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient(
+        base_url=url, headers=headers, trust_env=False, timeout=30, transport=transport
+    ) as found:
         document = (await found.get("/openapi.json")).json()
         found.event_hooks["response"].append(Contract(document).check)
         yield found

@@ -215,6 +215,7 @@ def scripted_content(script: Script, byte_range: ByteRange | None) -> FileConten
             for at in range(offset, offset + length):
                 if script.content_fails_after is not None and at - offset >= script.content_fails_after:
                     raise ConnectionError("the agent is gone")
+                await asyncio.sleep(0)  # as reading from a socket would
                 yield script.content[at : at + 1]
         finally:
             script.closed.set()

@@ -52,6 +52,22 @@ async def serving(app: Any, *, shutdown_grace_s: int = 1) -> AsyncIterator[Addre
         await running
 
 
+@asynccontextmanager
+async def alive(app: Any) -> AsyncIterator[None]:
+    """Run an application's lifespan, without a server, for requests that are made inside this process."""
+    orders: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    reports: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    running = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}}, orders.get, reports.put))
+    await orders.put({"type": "lifespan.startup"})
+    assert (await reports.get())["type"] == "lifespan.startup.complete"
+    try:
+        yield
+    finally:
+        await orders.put({"type": "lifespan.shutdown"})
+        assert (await reports.get())["type"] == "lifespan.shutdown.complete"
+        await running
+
+
 class _Server(uvicorn.Server):
     """Tells when it listens, and leaves the signals of the test run alone."""
 

@@ -152,7 +152,8 @@ async def test_wrong_methods(client: httpx.AsyncClient, method: str) -> None:
     assert response.json()["error"]["message"] == f"Not allowed to {method} on /v1/containers."
 
 
-async def test_options_and_head(client: httpx.AsyncClient, script: Script) -> None:
+async def test_options_and_head(wire_client: httpx.AsyncClient, script: Script) -> None:
+    client = wire_client
     options = await client.options("/v1/containers", headers={"authorization": ""})
     assert (options.status_code, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST")
     head = await client.head("/v1/containers")
