@@ -122,7 +122,9 @@ def open_blobs(url: str) -> Blobs:
     One process at a time: what looks unfinished in a local folder is removed.
     """
     if url.startswith("file://"):
-        Path(url2pathname(urlsplit(url).path)).mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = Path(url2pathname(urlsplit(url).path))
+        made.mkdir(parents=True, exist_ok=True)
+        made.chmod(0o700)
     store = from_url(url)
     if isinstance(store, LocalStore) and store.prefix is not None:
         folder = Path(store.prefix)

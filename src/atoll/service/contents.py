@@ -17,7 +17,7 @@ from atoll.model.errors import InvalidRequestError
 from atoll.model.files import ContainerFile, FileSource
 from atoll.model.ids import ContainerFileId, ContainerId, IdGenerator, created_at
 from atoll.service.access import no_container
-from atoll.service.file_changes import compare
+from atoll.service.file_changes import FileChanges, compare
 from atoll.service.limits import ServiceLimits
 from atoll.store import container_files, containers
 from atoll.store.database import Database
@@ -37,7 +37,8 @@ class Contents:
         rows_max = self._limits.files_per_container_max
         async with self._lock(container.id):
             listing = await agent.list_files(rows_max)
-            await self._apply(container.id, listing, rows_max)
+            rows = await self._database.read(lambda connection: container_files.all_of(connection, container.id))
+            await self._apply(container.id, compare(rows, listing, rows_max))
 
     async def note(self, container: Container, found: Sequence[AgentFile]) -> tuple[ContainerFile, ...]:
         """Note files that code made or changed, and give their rows; those over the limit have none.
@@ -46,15 +47,13 @@ class Contents:
         """
         if not found:
             return ()
-        paths = {file.path for file in found}
+        listing = FileListing(tuple(found), complete=False)
         async with self._lock(container.id):
-            await self._apply(
-                container.id,
-                FileListing(tuple(found), complete=False),
-                self._limits.files_per_container_max,
-            )
-            rows = await self._database.read(lambda connection: container_files.all_of(connection, container.id))
-        return tuple(sorted((row for row in rows if row.path in paths), key=lambda row: row.id))
+            count = await self._database.read(lambda connection: container_files.count(connection, container.id))
+            rows = await self._at_paths(container, found)
+            room = self._limits.files_per_container_max - (count - len(rows))
+            await self._apply(container.id, compare(rows, listing, room))
+            return tuple(sorted(await self._at_paths(container, found), key=lambda row: row.id))
 
     async def note_upload(self, container: Container, file: AgentFile) -> ContainerFile:
         """Note a file that was put in and give its row. Raises ``NotFoundError`` when the container is gone."""
@@ -98,9 +97,11 @@ class Contents:
             source=source,
         )
 
-    async def _apply(self, container_id: ContainerId, listing: FileListing, rows_max: int) -> None:
-        rows = await self._database.read(lambda connection: container_files.all_of(connection, container_id))
-        changes = compare(rows, listing, rows_max)
+    async def _at_paths(self, container: Container, found: Sequence[AgentFile]) -> tuple[ContainerFile, ...]:
+        paths = [file.path for file in found]
+        return await self._database.read(lambda connection: container_files.at_paths(connection, container.id, paths))
+
+    async def _apply(self, container_id: ContainerId, changes: FileChanges) -> None:
         if not changes:
             return
         appeared = [self.new_row(container_id, file, "assistant") for file in changes.appeared]

@@ -185,7 +185,8 @@ class Sandboxes:
         return sandbox_id, await self._dial(sandbox_id)
 
     def _spec(self, memory_limit: MemoryLimit) -> SandboxSpec:
-        most = self._runtime.capabilities.memory_bytes_max
+        with translated():
+            most = self._runtime.capabilities.memory_bytes_max
         if memory_limit.size_bytes > most:
             raise InvalidRequestError(
                 f"Invalid 'memory_limit': '{memory_limit}' is more than this machine can give a container; "

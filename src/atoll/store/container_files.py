@@ -1,6 +1,6 @@
 """Rows of files in containers: what was found there last."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, insert, select, update
@@ -13,6 +13,8 @@ from atoll.model.ids import ContainerFileId, ContainerId
 from atoll.model.pages import Page, PageQuery
 from atoll.store.paging import fetch_page
 from atoll.store.tables import container_files as table
+
+_PATHS_PER_QUERY = 500
 
 
 async def put(connection: AsyncConnection, file: ContainerFile) -> ContainerFile:
@@ -64,6 +66,19 @@ async def find_path(connection: AsyncConnection, container_id: ContainerId, path
     query = select(table).where(table.c.container_id == container_id, table.c.path == path)
     row = (await connection.execute(query)).one_or_none()
     return None if row is None else _read(row)
+
+
+async def at_paths(
+    connection: AsyncConnection, container_id: ContainerId, paths: Collection[str]
+) -> tuple[ContainerFile, ...]:
+    """Give the files at some paths, in no order."""
+    wanted = sorted(paths)
+    found: list[ContainerFile] = []
+    for start in range(0, len(wanted), _PATHS_PER_QUERY):
+        part = wanted[start : start + _PATHS_PER_QUERY]
+        query = select(table).where(table.c.container_id == container_id, table.c.path.in_(part))
+        found += [_read(row) for row in await connection.execute(query)]
+    return tuple(found)
 
 
 async def all_of(connection: AsyncConnection, container_id: ContainerId) -> tuple[ContainerFile, ...]:

@@ -326,3 +326,12 @@ async def test_a_call_after_a_reboot_wakes_the_sandbox(world: World) -> None:
     world.runtime.reboot()
     assert (await ended(python(world, container, "say up")))[0] == "up"
     assert world.sandbox(container).files == {"/mnt/data/a": b"1"}
+
+
+async def test_files_over_the_limit_are_there_but_not_listed(tmp_path: Path) -> None:
+    async with open_world(tmp_path, files_per_container_max=2) as world:
+        container = await world.container()
+        _, end = await ended(python(world, container, "write a 1"))
+        _, end = await ended(python(world, container, "write a 22", "write b 1", "write c 1"))
+        assert [(file.path, file.bytes) for file in end.files] == [("/mnt/data/a", 2), ("/mnt/data/b", 1)]
+        assert len(world.sandbox(container).files) == 3

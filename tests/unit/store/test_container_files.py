@@ -17,6 +17,8 @@ async def test_a_path_keeps_its_id(database: Database) -> None:
     assert await database.write(lambda c: container_files.put(c, again)) == expected
     assert await database.read(lambda c: container_files.all_of(c, container.id)) == (expected,)
     assert await database.read(lambda c: container_files.find_path(c, container.id, "/mnt/data/a")) == expected
+    paths = [f"/mnt/data/{n}" for n in range(1200)] + ["/mnt/data/a"]
+    assert await database.read(lambda c: container_files.at_paths(c, container.id, paths)) == (expected,)
 
 
 async def test_rows_are_of_their_container(database: Database) -> None:

@@ -33,6 +33,7 @@ QUERIES: dict[str, Callable[[AsyncConnection], Awaitable[object]]] = {
     "container_files.remove": lambda c: container_files.remove(c, [CF]),
     "container_files.find": lambda c: container_files.find(c, C, CF),
     "container_files.find_path": lambda c: container_files.find_path(c, C, "p"),
+    "container_files.at_paths": lambda c: container_files.at_paths(c, C, ["p", "q"]),
     "container_files.all_of": lambda c: container_files.all_of(c, C),
     "container_files.count": lambda c: container_files.count(c, C),
     "container_files.newest_id": container_files.newest_id,
