@@ -81,6 +81,19 @@ class OciMachine:
         """Say what is held that must go."""
         return machine.footprint(self.home, self.cgroup_parent).beyond(machine.NOTHING)
 
+    def held_by_sandboxes(self) -> dict[str, list[str]]:
+        """Say what is held beside the supervisor and the empty cgroup of the parent."""
+        held = self.held()
+        held.pop("namespaces", None)
+        own = [line for line in held.pop("processes", []) if line.split()[0] != str(self.pid)]
+        cgroups = [path for path in held.pop("cgroups", []) if not path.endswith(self.cgroup_parent)]
+        return {name: lines for name, lines in {**held, "processes": own, "cgroups": cgroups}.items() if lines}
+
+    def sandboxes(self) -> list[str]:
+        """Give the names of sandboxes of which anything is on disk, destroyed ones too."""
+        folders = (self.sandboxes_dir, self.sandboxes_dir / ".trash")
+        return [path.name for folder in folders for path in folder.iterdir() if path.name.startswith("sbx_")]
+
     def down(self) -> None:
         """End the supervisor and everything that it has made, but files."""
         if self._process is not None:
