@@ -193,8 +193,10 @@ class _Calls:
 
     async def run_shell(self, _: ProjectId, _id: str, call: ShellCall) -> AsyncGenerator[ShellEvent, None]:
         self._script.note("run_shell", call)
-        raise NotFoundError("no shell in scripts")
-        yield
+        nothing: tuple[ShellEvent, ...] = ()
+        for event in nothing:
+            yield event
+        raise NotFoundError("There is no shell in a script.")
 
     async def interrupt(self, _: ProjectId, container_id: str) -> bool:
         self._script.note("interrupt", container_id)

@@ -10,7 +10,6 @@ from atoll.api.errors import TABLE
 from atoll.model import errors
 from atoll.model.errors import (
     AtollError,
-    AuthenticationError,
     BusyError,
     ContainerExpiredError,
     InvalidRequestError,

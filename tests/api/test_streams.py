@@ -165,7 +165,7 @@ async def test_a_quiet_stream_is_kept_alive() -> None:
             go_on.set()
 
     stream = EventStream(quiet(), keep_alive_s=0.001)
-    await stream({"type": "http"}, receive, send)  # type: ignore[arg-type, typeddict-item]  # as much of ASGI as is used
+    await stream({"type": "http"}, receive, send)  # type: ignore[arg-type]  # as much of ASGI as is used
     assert sent[:3] == [b": keep-alive\n\n"] * 3
     assert sent[-2].startswith(b"event: response.code_interpreter_call_logs.delta\ndata: {")
     assert sent[-1] == b""
