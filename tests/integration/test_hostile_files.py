@@ -174,7 +174,7 @@ def test_sparse_terabyte(container: str, oci_api: Api) -> None:
         container, "truncate -s 1T huge && echo tail | dd of=huge bs=1 seek=$((2**40 - 5)) conv=notrunc"
     )
     if output["outcome"]["exit_code"] != 0:
-        assert "File too large" in output["stderr"], output
+        assert "File size limit exceeded" in output["stderr"], output
         return
     file = oci_api.file_at(container, "/mnt/data/huge")
     assert file["bytes"] == 1 << 40

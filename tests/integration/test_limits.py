@@ -15,7 +15,9 @@ def box(container: str, oci_api: Api) -> Iterator[str]:
     oci_api.upload(container, "kept.txt", b"kept")
     yield container
     assert oci_api.retrieve(container)["status"] == "running"
-    assert oci_api.logs(container, "print(open('/mnt/data/kept.txt').read(), 6 * 7)") == "kept 42\n"
+    written = oci_api.logs(container, "print(open('/mnt/data/kept.txt').read(), 6 * 7)")
+    assert written.endswith("kept 42\n")
+    assert written == "kept 42\n" or written.startswith("[atoll] "), "all that may be said besides is what was lost"
     assert oci_api.shell(container, "echo fine")[0]["stdout"] == "fine\n"
 
 
@@ -46,10 +48,15 @@ def test_memory_in_dev_shm(box: str, oci_api: Api) -> None:
     assert "No space left" in output["stderr"] or "memory" in output["stderr"].lower(), output
 
 
-@pytest.mark.parametrize("command", [":(){ :|:& };:", "while true; do sleep 100 & done"])
-def test_fork_bomb_in_shell(command: str, box: str, oci_api: Api) -> None:
-    (output,) = oci_api.shell(box, f"({command}); wait", timeout_ms=3_000)
-    assert "Resource temporarily unavailable" in output["stderr"] or "process" in output["stderr"], output
+def test_fork_bomb_in_shell(box: str, oci_api: Api) -> None:
+    (output,) = oci_api.shell(box, "while true; do sleep 100 & done", timeout_ms=2_000)
+    assert "Resource temporarily unavailable" in output["stderr"], output
+
+
+def test_fork_bomb_in_the_background(box: str, oci_api: Api) -> None:
+    """The call that sets it off is long over when it bites; a later one says so, and works."""
+    (output,) = oci_api.shell(box, "bomb() { bomb | bomb & }; bomb")
+    assert output["outcome"] == {"type": "exit", "exit_code": 0}
 
 
 def test_fork_bomb_in_python(box: str, oci_api: Api) -> None:
@@ -134,9 +141,8 @@ def test_endless_flood_is_ended_by_time(box: str, oci_api: Api) -> None:
 
 def test_kill_everything_in_shell(box: str, oci_api: Api) -> None:
     oci_api.logs(box, "x = 1")
-    output = oci_api.shell(box, "echo before; kill -9 -1", "echo after")
-    assert output[0]["stdout"] == "before\n"
-    assert output[0]["outcome"]["exit_code"] == 137
+    output = oci_api.shell(box, "sleep 1000 & echo before; kill -9 -1; echo spared", "pgrep sleep || echo after")
+    assert output[0]["stdout"] == "before\nspared\n", "the kernel spares the one who asks"
     assert output[1]["stdout"] == "after\n"
 
 
@@ -144,7 +150,6 @@ def test_kill_everything_in_shell(box: str, oci_api: Api) -> None:
     "code",
     [
         "import os\nos.kill(os.getpid(), 9)",
-        "import os\nos.kill(-1, 9)",
         "import os\nos._exit(3)",
         "import os\nos.abort()",
         "import ctypes\nctypes.string_at(0)",
@@ -159,11 +164,11 @@ def test_python_that_ends_itself(code: str, box: str, oci_api: Api) -> None:
     assert "Python" in written, "the output says what happened"
 
 
-@pytest.mark.parametrize(
-    "code", ["import os, signal\nos.kill(os.getppid(), signal.SIGKILL)", "import os\nos.kill(1, 9)"]
-)
-def test_the_agent_is_out_of_reach(code: str, box: str, oci_api: Api) -> None:
-    assert oci_api.python(box, code)["status"] in ("completed", "failed")
+@pytest.mark.parametrize("target", ["os.getppid()", "1", "-1", "0"])
+def test_the_agent_is_out_of_reach(target: str, box: str, oci_api: Api) -> None:
+    call = oci_api.python(box, f"import os\nprint('before', flush=True)\nos.kill({target}, 9)")
+    assert call["status"] in ("completed", "failed")
+    assert logs_of(call).startswith("before\n")
 
 
 def test_a_stopped_python_is_ended(box: str, oci_api: Api) -> None:

@@ -1,9 +1,11 @@
 """Keys open projects, and a project sees its own things only."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.harness.api import Api
@@ -55,13 +57,20 @@ def test_projects_do_not_see_each_other(oci_api: Api, stranger: Api) -> None:
         ("POST", f"/containers/{theirs}/files", {"json": {"file_id": stored["id"]}}),
         ("POST", "/containers", {"json": {"name": "thief", "file_ids": [stored["id"]]}}),
     ]
+
+    def never_was(text: str) -> str:
+        """Put ids that nothing has in the place of mine."""
+        for known in (mine, uploaded["id"], stored["id"]):
+            text = text.replace(known, known[:6] + "0" * (len(known) - 6))
+        return text
+
     for method, path, options in uses:
         response = stranger.send(method, path, **options)
         assert response.status_code == 404, f"{method} {path}: {response.status_code} {response.text}"
-        known = response.json()["error"]["message"]
-        unknown = stranger.send(method, re.sub(r"(?<=cntr_)[0-9a-f]{8}", "0" * 8, path), **options)
+        as_unknown = {"json": json.loads(never_was(json.dumps(options["json"])))} if "json" in options else options
+        unknown = stranger.send(method, never_was(path), **as_unknown)
         assert unknown.status_code == 404
-        assert re.sub("[0-9a-f]{16,}", "", unknown.json()["error"]["message"]) == re.sub("[0-9a-f]{16,}", "", known)
+        assert unknown.json()["error"] == json.loads(never_was(response.text))["error"], "as if it did not exist"
     assert oci_api.content(mine, uploaded["id"]) == b"secret"
     oci_api.delete(mine)
     stranger.delete(theirs)
@@ -80,19 +89,20 @@ def test_a_revoked_key_opens_nothing(oci_server: AtollServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Authorization": ""}, {"Authorization": "Bearer "}, {"Authorization": "Basic eDp5"}, {"api-key": "x"}]
+    "headers",
+    [{}, {"Authorization": ""}, {"Authorization": "Bearer"}, {"Authorization": "Basic eDp5"}, {"api-key": "x"}],
 )
-def test_without_a_key(headers: dict[str, str], oci_api: Api) -> None:
+def test_without_a_key(headers: dict[str, str], oci_server: AtollServer) -> None:
     for path in ("/containers", "/files", "/no/such/route"):
-        response = oci_api.send("GET", path, headers={"Authorization": "", **headers})
+        response = httpx.get(oci_server.base_url + path, headers=headers, trust_env=False)
         assert response.status_code in (401, 404), path
         assert response.json()["error"]["type"]
         assert (response.status_code == 401) or path == "/no/such/route"
 
 
-def test_a_key_as_azure_clients_send_it(oci_server: AtollServer, oci_api: Api) -> None:
-    response = oci_api.send("GET", "/containers", headers={"Authorization": "", "api-key": oci_server.api_key})
-    assert response.status_code == 200
+def test_a_key_as_azure_clients_send_it(oci_server: AtollServer) -> None:
+    headers = {"api-key": oci_server.api_key}
+    assert httpx.get(oci_server.base_url + "/containers", headers=headers, trust_env=False).status_code == 200
 
 
 def test_secrets_are_not_kept(oci_server: AtollServer) -> None:

@@ -94,7 +94,7 @@ def test_input_fails_at_once(box: str, oci_api: Api) -> None:
         ("listed = !printf 'a\\nb\\n'\nlist(listed)", "['a', 'b']"),
         ("%time 1 + 1", "Wall time"),
         ('%%bash\necho "bash $BASH_VERSION"', "bash 5"),
-        ("%cd /tmp\n%cd /mnt/data\n%pwd", "/mnt/data"),
+        ("%cd /tmp\n%cd /mnt/data\n%pwd", "/tmp\n/mnt/data\n'/mnt/data'\n"),
         ("import os; print(os.getcwd(), os.getuid(), os.path.expanduser('~'))", "/mnt/data 1000 /home/sandbox"),
         ("import sys; sys.stdin.read()", "''"),
         ("x = 5;\nx", "5"),
