@@ -17,6 +17,7 @@ from atoll.reconcile.loop import reconciling
 from atoll.runtime.contract import Runtime
 from atoll.runtime.plain import PlainRuntime
 from atoll.service.app import Services, open_services
+from atoll.service.belonging import check_belonging
 from atoll.service.limits import ServiceLimits
 from atoll.settings import Settings
 from atoll.supervisor.client import SupervisorClient
@@ -49,11 +50,12 @@ async def _open(settings: Settings, first_key: str | None) -> AsyncIterator[Serv
         # Asking is done once and blocks: here, before the first request, and not in the middle of one.
         logger.info("the runtime is %r", runtime.capabilities.name)
         async with open_services(
-            database_url=database_url(settings),
-            blobs_url=f"file://{settings.blobs_dir}",
+            database_url=settings.database_url,
+            blobs_url=settings.blobs_dir.as_uri(),
             runtime=runtime,
             limits=service_limits(settings),
         ) as services:
+            await check_belonging(services.database, settings.data_dir)
             if first_key is not None:
                 await services.keys.ensure(first_key)
             async with reconciling(services):
@@ -67,11 +69,6 @@ def make_runtime(settings: Settings) -> Runtime:
     if settings.runtime == "plain":
         return PlainRuntime(settings.sandboxes_dir)
     return SupervisorClient(settings.supervisor_socket_path)
-
-
-def database_url(settings: Settings) -> str:
-    """Give the database's URL: the operator's, or the file in the data folder."""
-    return settings.database_url or f"sqlite+aiosqlite:///{settings.database_path}"
 
 
 def service_limits(settings: Settings) -> ServiceLimits:

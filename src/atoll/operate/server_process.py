@@ -3,12 +3,14 @@
 import importlib
 import math
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
 import uvicorn
 
 from atoll.operate import code_view
+from atoll.operate.child import EXIT_CANNOT_START
 from atoll.operate.logs import configure_logging
 from atoll.operate.system_user import become, end_with_parent
 from atoll.operate.task import Task
@@ -39,7 +41,10 @@ def run_server(task: Task) -> None:
         end_with_parent(task.launcher_pid)
     listening = socket.socket(fileno=task.listening_fd)
     app = create_app(task.settings, first_key=task.first_key)
-    uvicorn.Server(_uvicorn_config(app, task.settings)).run(sockets=[listening])
+    server = uvicorn.Server(_uvicorn_config(app, task.settings))
+    server.run(sockets=[listening])
+    if not server.started:
+        sys.exit(EXIT_CANNOT_START)  # the log has the reason, and trying again would end the same way
 
 
 def _uvicorn_config(app: Callable[..., Any], settings: Settings) -> uvicorn.Config:

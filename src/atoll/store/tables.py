@@ -25,6 +25,9 @@ metadata = MetaData(
     }
 )
 
+# One row: which database this is, so that a data folder can tell whether it belongs to it.
+identity = Table("identity", metadata, Column("id", Id, primary_key=True))
+
 projects = Table(
     "projects",
     metadata,

@@ -18,9 +18,14 @@ _ID = sa.String().with_variant(postgresql.VARCHAR(collation="C"), "postgresql")
 
 def upgrade() -> None:
     """Make everything."""
+    _identity()
     _projects_and_keys()
     _containers()
     _files()
+
+
+def _identity() -> None:
+    op.create_table("identity", sa.Column("id", _ID, nullable=False), sa.PrimaryKeyConstraint("id", name="pk_identity"))
 
 
 def _projects_and_keys() -> None:
