@@ -1,16 +1,21 @@
 """The real application on scripted services, and a client that compares every answer with the OpenAPI document."""
 
-from collections.abc import AsyncIterator
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import pytest
 
+from atoll.server import create_app
+from atoll.settings import Settings
 from tests.api.contract import Contract
 from tests.api.scripted import KEY, Script, scripted_app
-from tests.api.serving import Address, alive, serving
+from tests.api.serving import Address, alive, serving, serving_in_thread
 
 
 @pytest.fixture
@@ -54,3 +59,29 @@ async def checked_client(
         document = (await found.get("/openapi.json")).json()
         found.event_hooks["response"].append(Contract(document).check)
         yield found
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The whole server on the `plain` runtime, in a thread of its own."""
+
+    url: str
+    key: str
+
+    @property
+    def base_url(self) -> str:
+        """Where SDKs are pointed to."""
+        return f"{self.url}/v1"
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[Live]:
+    """Give the server as ``atoll serve --runtime plain`` composes it."""
+    with tempfile.TemporaryDirectory(prefix="atoll-api-", dir="/var/tmp") as folder:
+        data_dir = Path(folder)
+        key = "sk-atoll-" + secrets.token_urlsafe(32)
+        settings = Settings(
+            data_dir=data_dir, run_dir=data_dir / "run", runtime="plain", upload_bytes_max=8 << 20, port=0
+        )
+        with serving_in_thread(create_app(settings, first_key=key)) as url:
+            yield Live(url, key)

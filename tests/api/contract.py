@@ -43,7 +43,7 @@ class Contract:
             self.validate(schema, response.json())
         elif media_type == EVENTS:
             for event in events(response.text):
-                self.validate(schema["x-event"], event)
+                self.validate(schema["properties"]["data"]["contentSchema"], event)
 
     def validate(self, schema: dict[str, Any], value: Any) -> None:
         """Compare a value with a schema of the document."""

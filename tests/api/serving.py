@@ -1,8 +1,9 @@
 """Runs an application on a real port, in the test's own event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,31 @@ async def alive(app: Any) -> AsyncIterator[None]:
         await orders.put({"type": "lifespan.shutdown"})
         assert (await reports.get())["type"] == "lifespan.shutdown.complete"
         await running
+
+
+@contextmanager
+def serving_in_thread(app: Any) -> Iterator[str]:
+    """Serve in an event loop of another thread, for tests that block; gives the server's root."""
+    with asyncio.Runner() as runner, ThreadPoolExecutor(1) as thread:
+        stop = asyncio.Event()
+        url: Future[str] = Future()
+
+        async def run() -> None:
+            try:
+                async with serving(app) as address:
+                    url.set_result(address.url)
+                    await stop.wait()
+            except BaseException as error:
+                if not url.done():
+                    url.set_exception(error)
+                raise
+
+        running = thread.submit(runner.run, run())
+        try:
+            yield url.result()
+        finally:
+            runner.get_loop().call_soon_threadsafe(stop.set)
+            running.result()
 
 
 class _Server(uvicorn.Server):

@@ -8,13 +8,14 @@ from typing import Final
 import msgspec
 from litestar import Litestar, Router
 from litestar.datastructures import State
+from litestar.types import ControllerRouterHandler
 
 from atoll import __version__
 from atoll.api.auth import require_key
 from atoll.api.edge import Edge
 from atoll.api.errors import answer
 from atoll.api.metrics import Metrics
-from atoll.api.openapi import build_document
+from atoll.api.openapi import Document, build_document
 from atoll.api.reference_page import render_page
 from atoll.api.request import METRICS, SERVICES, SPOOL_DIR, ApiRequest
 from atoll.api.routes import (
@@ -70,13 +71,7 @@ def build_app(open_services: OpenServices, *, spool_dir: Path, drain_timeout_s: 
             await edge.drained(drain_timeout_s)
 
     inner = Litestar(
-        route_handlers=[
-            Router("/v1", route_handlers=_V1, guards=[require_key]),
-            Router("/", route_handlers=[metrics.metrics], guards=[require_key]),
-            health.health,
-            reference.openapi_document,
-            reference.reference_page,
-        ],
+        route_handlers=_routes(),
         exception_handlers={Exception: answer},
         lifespan=[lifespan],
         logging_config=None,
@@ -90,3 +85,19 @@ def build_app(open_services: OpenServices, *, spool_dir: Path, drain_timeout_s: 
     inner.state[reference.PAGE] = render_page(document)
     edge = Edge(inner, counted)
     return edge
+
+
+def describe() -> Document:
+    """Give the OpenAPI document without a server."""
+    routes = Litestar(route_handlers=_routes(), openapi_config=None, request_class=ApiRequest).routes
+    return build_document(routes, version=__version__)
+
+
+def _routes() -> list[ControllerRouterHandler]:
+    return [
+        Router("/v1", route_handlers=_V1, guards=[require_key]),
+        Router("/", route_handlers=[metrics.metrics], guards=[require_key]),
+        health.health,
+        reference.openapi_document,
+        reference.reference_page,
+    ]

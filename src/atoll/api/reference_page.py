@@ -100,6 +100,8 @@ def _kind(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         name = escape(schema["$ref"].rsplit("/", 1)[-1])
         return f"<a href='#type-{name}'>{name}</a>"
+    if "contentSchema" in schema.get("properties", {}).get("data", {}):
+        return "events"
     if "properties" in schema:
         return "form: " + ", ".join(
             name + ("" if name in schema.get("required", ()) else "?") for name in schema["properties"]
