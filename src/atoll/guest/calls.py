@@ -141,7 +141,7 @@ class Calls:
         walk = Walk(self._options.people.data_dir)
 
         def fail(_error: BaseException) -> None:
-            call.connection.fail("internal", "The agent failed to look through the data folder.")
+            call.connection.fail("internal", "The agent failed over this call.")
             self._leave(call)
 
         def steps() -> Any:

@@ -17,7 +17,7 @@ from atoll.guest.options import Options
 from atoll.guest.output import BoundedOutput
 from atoll.guest.processes import signal_group
 from atoll.guest.protocol import FrameDecoder, FrameType, ProtocolError, decode_json, encode_json
-from atoll.guest.reactor import READ, WRITE, ChildEnd, Reactor, Timer, log
+from atoll.guest.reactor import READ, WRITE, ChildEnd, Reactor, Timer
 from atoll.guest.spawn import spawn
 
 _KERNEL: Final = str(Path(__file__).with_name("kernel.py"))
@@ -195,8 +195,7 @@ class Python:
         if child.messages:
             try:
                 self._handle(child, *child.messages.popleft())
-            except ProtocolError as error:
-                log(error)
+            except ProtocolError:
                 self.kill()  # people's code wrote to the channel; nothing more on it can be trusted
         elif child.end is not None:
             self._bury(child, child.end)
@@ -287,8 +286,7 @@ class Python:
             return
         try:
             child.messages.extend(child.decoder.feed(data))
-        except ProtocolError as error:
-            log(error)
+        except ProtocolError:
             self.kill()
 
     def _send_requests(self) -> None:

@@ -94,8 +94,8 @@ def read_put(fields: dict[str, Any]) -> PutRequest:
 
 def _text(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name)
-    if not isinstance(value, str):
-        raise RequestError(f"{name} must be text")
+    if not isinstance(value, str) or not _is_utf8(value):
+        raise RequestError(f"{name} must be text in UTF-8")
     return value
 
 
@@ -107,10 +107,15 @@ def _number(fields: dict[str, Any], name: str, least: int, most: int) -> int:
 
 
 def _command(value: object) -> str:
-    if not isinstance(value, str) or "\0" in value:
-        raise RequestError("a command must be text without a zero byte")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise RequestError("a command must be valid UTF-8") from None
+    if not isinstance(value, str) or "\0" in value or not _is_utf8(value):
+        raise RequestError("a command must be text in UTF-8 without a zero byte")
     return value
+
+
+def _is_utf8(text: str) -> bool:
+    """JSON can name halves of a surrogate pair, which no UTF-8 can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
