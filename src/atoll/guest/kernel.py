@@ -38,7 +38,7 @@ from IPython.core.autocall import ExitAutocall
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
-from traitlets import Type
+from traitlets import Type, observe
 from traitlets.config import Config
 
 _RUN, _IMAGE, _EVENT, _RESULT = 1, 18, 19, 20
@@ -305,10 +305,15 @@ class _Shell(InteractiveShell):
     def init_profile_dir(self, profile_dir: object) -> None:  # noqa: ARG002 - IPython's signature
         """Have none: it would be made on disk at every start, which a full disk refuses."""
         self.profile_dir = None
+        self.db = {}  # what %cd, %bookmark and %store keep; the default looks for it in the profile
 
     def init_ipython_dir(self, ipython_dir: object) -> None:  # noqa: ARG002 - IPython's signature
         """Name it without making it, for the same reason."""
         self.ipython_dir = str(Path.home() / ".ipython")
+
+    @observe("ipython_dir")
+    def _ipython_dir_changed(self, change: object) -> None:
+        """Take the name as it is; IPython's own observer makes the folder."""
 
     def init_display_formatter(self) -> None:
         super().init_display_formatter()  # type: ignore[no-untyped-call]

@@ -158,6 +158,11 @@ class Agent:
         files = [file for event in answer.events for file in event["files"]]
         return {file["path"].removeprefix("/mnt/data/"): file["size"] for file in files}
 
+    def end(self) -> None:
+        """Ask the agent to end, and wait until it has."""
+        _end(self.process.pid)
+        self.process.wait(10)
+
     def is_well(self) -> bool:
         return self.call(op="hello").answer().result == {"protocol": 1}
 

@@ -56,7 +56,7 @@ def test_nothing_shows_before_the_end_and_a_hang_up_leaves_what_was_there(agent:
     second.close()
     children = Path(f"/proc/{agent.process.pid}/task/{agent.process.pid}/children")
     wait_until(lambda: not children.read_text().split(), what="the transfers are over")
-    assert os.listdir(agent.data_dir) == ["a"]
+    assert [path.name for path in agent.data_dir.iterdir()] == ["a"]
     assert agent.get("a").data == b"old"
 
 
@@ -121,7 +121,7 @@ def test_an_upload_over_the_limit_is_refused_and_leaves_nothing(start_agent: Sta
     agent = start_agent("--file-bytes-max", "1000000")
     assert agent.put("ok", bytes(1_000_000)).result["size"] == 1_000_000
     assert agent.put("dir/too-large", bytes(1_000_001)).failure["code"] == "too_large"
-    assert sorted(os.listdir(agent.data_dir)) == ["ok"]
+    assert [path.name for path in agent.data_dir.iterdir()] == ["ok"]
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_a_failure(agent: Agent) -> None:
@@ -161,8 +161,8 @@ def test_people_cannot_write_files_over_the_limit(start_agent: StartAgent) -> No
 
 def test_the_list_skips_what_cannot_travel(agent: Agent) -> None:
     (agent.data_dir / "fine").touch()
-    os.close(os.open(os.fsencode(agent.data_dir) + b"/bad-\xff", os.O_CREAT))
-    os.mkdir(os.fsencode(agent.data_dir) + b"/dir-\xff")
+    (agent.data_dir / os.fsdecode(b"bad-\xff")).touch()
+    (agent.data_dir / os.fsdecode(b"dir-\xff")).mkdir()
     (agent.data_dir / ".atoll-upload-1").touch()
     assert agent.files() == {"fine": 0}
 

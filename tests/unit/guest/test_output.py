@@ -78,8 +78,8 @@ def test_kept_output_is_the_beginning_and_the_end_of_the_whole(
     for stream, chunk in chunks:
         heads[stream] += output.write(chunk, stream)
     rests = [b"", b""]
-    for stream, rest in output.finish():
-        rests[stream] += rest
+    for stream, piece in output.finish():
+        rests[stream] += piece
     lengths = 0
     for stream in (STDOUT, STDERR):
         whole = b"".join(chunk for number, chunk in chunks if number == stream).decode(errors="replace")

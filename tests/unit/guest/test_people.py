@@ -1,6 +1,8 @@
 """People's code as another user than the agent: what it may not do, and what the agent survives. Needs root."""
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -93,7 +95,7 @@ def test_as_pid_1_it_cannot_be_killed_and_spares_transfers(first: Agent) -> None
     assert call.frame() is not None
     first.shell("setsid sleep 60 & kill -9 1; kill -9 -1")
     assert first.call(op="restart").answer().result == {}
-    assert first.shell("ps -o comm= -U %d" % UID).stdout.split() == ["ps"]
+    assert first.shell(f"ps -o comm= -U {UID}").stdout.split() == ["ps"]
     assert len(call.answer().data) == 5_000_000
 
 
@@ -125,3 +127,86 @@ def test_python_starts_and_draws_on_a_full_disk(cramped: Agent) -> None:
     assert answer.outcome == "ok"
     assert answer.stdout.endswith("drawn\n")
     assert len(answer.all(FrameType.IMAGE)) == 1
+
+
+@pytest.fixture
+def confined(start_agent: StartAgent) -> Iterator[Agent]:
+    """An agent as PID 1 in cgroups of its own: 40 processes, 200 MiB."""
+    folders = _make_cgroups(f"atoll-guest-test-{os.getpid()}", processes=40, memory_bytes=200 << 20)
+    join = "".join(f'echo $$ > "{folder}/cgroup.procs"; ' for folder in folders)
+    unshare = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    try:
+        agent = start_agent(*OPTIONS, prefix=("sh", "-c", f'{join} exec "$@"', "sh", *unshare), uid=UID)
+        yield agent
+        agent.end()
+    finally:
+        for folder in folders:
+            wait_until(lambda f=folder: _removed(f), what="the cgroup is empty")  # type: ignore[misc]
+
+
+def _make_cgroups(name: str, processes: int, memory_bytes: int) -> list[Path]:
+    root = Path("/sys/fs/cgroup")
+    if (root / "pids").is_dir():
+        folders = [root / "pids" / name, root / "memory" / name]
+        limits = {folders[0] / "pids.max": processes, folders[1] / "memory.limit_in_bytes": memory_bytes}
+    else:
+        folders = [root / name]
+        limits = {folders[0] / "pids.max": processes, folders[0] / "memory.max": memory_bytes}
+    try:
+        for folder in folders:
+            folder.mkdir()
+        for file, limit in limits.items():
+            file.write_text(str(limit))
+    except OSError as error:
+        for folder in folders:
+            _removed(folder)
+        pytest.skip(f"no cgroups to be had here: {error}")
+    return folders
+
+
+def _removed(folder: Path) -> bool:
+    with suppress(OSError):
+        folder.rmdir()
+    return not folder.exists()
+
+
+def test_a_fork_bomb_in_python_ends_with_its_call(confined: Agent) -> None:
+    # Whichever comes first: the time, the last process, or (each of them has pages of its own) the memory.
+    outcome = confined.python("import os\nwhile True: os.fork()", timeout_ms=1000).outcome
+    assert outcome in ("timeout", "error", "died")
+    assert confined.python("print('on')").stdout.endswith("on\n")
+
+
+def test_a_fork_bomb_left_in_the_background_is_ended_by_the_next_call(confined: Agent) -> None:
+    (confined.data_dir / "kept").touch()
+    confined.shell(":() { : | : & }; :", timeout_ms=500)
+    assert confined.is_well()
+    answer = confined.python("print('on')")
+    assert answer.outcome == "ok"
+    assert answer.stdout.endswith("on\n")
+    assert confined.shell("echo too").stdout == "too\n"
+    assert confined.get("kept").data == b""
+
+
+def test_processes_that_fill_the_container_give_way_to_the_next_call(confined: Agent) -> None:
+    code = """
+import subprocess
+try:
+    while True: subprocess.Popen(['sleep', '60'], start_new_session=True)
+except BlockingIOError as error:
+    print(error.strerror)
+"""
+    assert confined.python(code).stdout == "Resource temporarily unavailable\n"
+    assert confined.get("nothing").failure["code"] == "busy"
+    assert confined.files() == {}
+    answer = confined.shell("echo on")
+    assert answer.stdout == "on\n"
+    assert "[atoll] The container had no processes or memory left" in answer.stderr
+
+
+def test_a_memory_kill_hits_people_and_not_the_agent(confined: Agent) -> None:
+    answer = confined.python("print('before', flush=True)\nhog = bytearray(400 << 20)")
+    assert answer.result["outcome"] == {"type": "died", "signal": 9, "exit_code": None}
+    assert answer.stdout.startswith("before\n")
+    assert confined.shell("head -c 400M /dev/zero | tail; echo ${PIPESTATUS[1]}").stdout == "137\n"
+    assert confined.python("print('on')").stdout == "on\n"

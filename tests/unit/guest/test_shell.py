@@ -103,7 +103,7 @@ def test_restart_ends_everything_people_started(agent: Agent) -> None:
     assert call.answer().outcome == "interrupted"
     assert not Path(f"/proc/{pid}").exists()
     wait_until(
-        lambda: agent.shell("pgrep -x sleep -P %d || echo none" % agent.process.pid).stdout == "none\n", what="no sleep"
+        lambda: agent.shell(f"pgrep -x sleep -P {agent.process.pid} || echo none").stdout == "none\n", what="no sleep"
     )
     assert agent.python("'fresh'").stdout == "'fresh'\n"
 
