@@ -60,6 +60,10 @@ class OciMachine:
             self._process = subprocess.Popen(self._command("run"), env=self._environment, stdout=log, stderr=log)
         wait_until(self._answers, what=f"the supervisor's socket; its log:\n{self.log_path.read_text()}")
 
+    def change(self, **settings: object) -> None:
+        """Change settings for the next start."""
+        self._settings.update(settings)
+
     def stop(self) -> int:
         """End the supervisor by SIGTERM; give its exit code."""
         return self._end(signal.SIGTERM)

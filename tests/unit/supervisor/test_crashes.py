@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import random
 import shutil
 import signal
 from collections.abc import Awaitable, Callable
@@ -90,8 +89,8 @@ async def test_a_supervisor_that_stays_away(machine: OciMachine) -> None:
     await client.aclose()
 
 
-@pytest.mark.parametrize("seed", range(6))
-async def test_killed_in_the_middle_of_creates(machine: OciMachine, seed: int) -> None:
+@pytest.mark.parametrize("delay_s", [0.02, 0.05, 0.1, 0.2, 0.3, 0.5])
+async def test_killed_in_the_middle_of_creates(machine: OciMachine, delay_s: float) -> None:
     client = machine.client()
     answered: list[SandboxId] = []
 
@@ -101,7 +100,7 @@ async def test_killed_in_the_middle_of_creates(machine: OciMachine, seed: int) -
         await shell(client, sandbox.id, f"echo {sandbox.id} > /mnt/data/id")
 
     tasks = [asyncio.create_task(create()) for _ in range(8)]
-    await asyncio.sleep(random.Random(seed).uniform(0.01, 0.5))
+    await asyncio.sleep(delay_s)
     machine.kill()
     await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.to_thread(machine.start)
@@ -121,8 +120,8 @@ async def test_killed_in_the_middle_of_creates(machine: OciMachine, seed: int) -
     wait_until(lambda: not machine.sandboxes() and not machine.held_by_sandboxes(), what="everything freed")
 
 
-@pytest.mark.parametrize("seed", range(3))
-async def test_killed_in_the_middle_of_destroys_and_stops(machine: OciMachine, seed: int) -> None:
+@pytest.mark.parametrize("delay_s", [0.0, 0.03, 0.1])
+async def test_killed_in_the_middle_of_destroys_and_stops(machine: OciMachine, delay_s: float) -> None:
     client = machine.client()
     made = [sandbox.id for sandbox in await asyncio.gather(*(client.create(SPEC) for _ in range(6)))]
     gone: list[SandboxId] = []
@@ -133,11 +132,11 @@ async def test_killed_in_the_middle_of_destroys_and_stops(machine: OciMachine, s
 
     tasks: list[asyncio.Task[None]] = [asyncio.create_task(destroy(sandbox_id)) for sandbox_id in made[:3]]
     tasks += [asyncio.create_task(client.stop(sandbox_id)) for sandbox_id in made[3:]]
-    await asyncio.sleep(random.Random(seed).uniform(0.0, 0.1))
+    await asyncio.sleep(delay_s)
     machine.kill()
     await asyncio.to_thread(machine.start)
     await asyncio.gather(*tasks)  # all of them may be asked twice, and were
-    assert await states(client) == {sandbox_id: SandboxState.STOPPED for sandbox_id in made[3:]}
+    assert await states(client) == dict.fromkeys(made[3:], SandboxState.STOPPED)
     assert sorted(gone) == sorted(made[:3])
     for sandbox_id in made[3:]:
         await client.start(sandbox_id)
@@ -245,5 +244,5 @@ async def _is_empty(client: SupervisorClient, machine: OciMachine) -> bool:
 
 async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = 20.0) -> None:
     async with asyncio.timeout(timeout_s):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - what is waited for happens in other processes
             await asyncio.sleep(0.02)

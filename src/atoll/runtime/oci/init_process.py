@@ -57,6 +57,7 @@ class InitProcess:
 
     def __init__(self, pid: int, sandbox_id: str) -> None:
         """Take hold of a process that is in the sandbox's cgroup. Raises ``InitGoneError``."""
+        self._is_closed = False
         try:
             self.pidfd = os.pidfd_open(pid)
         except OSError as error:
@@ -80,7 +81,9 @@ class InitProcess:
         return self.wait(0)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for the end of everything inside; ``False`` when time ran out."""
+        """Wait for the end of everything inside; ``False`` when time ran out. True once the handle is let go of."""
+        if self._is_closed:
+            return True
         poll = select.poll()
         poll.register(self.pidfd, select.POLLIN)
         return bool(poll.poll(timeout_s * 1000))
@@ -91,7 +94,8 @@ class InitProcess:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def close(self) -> None:
-        """Let go of the handle."""
+        """Let go of the handle, which is for when the process has ended."""
+        self._is_closed = True
         os.close(self.pidfd)
 
 

@@ -1,0 +1,115 @@
+"""Both kinds of cgroups, on folders that look like them."""
+
+from pathlib import Path
+
+import pytest
+
+from atoll.runtime.oci import cgroup
+
+ID = "sbx_1"
+
+
+@pytest.fixture
+def v1(tmp_path: Path) -> Path:
+    for controller in ("memory", "pids", "freezer", "cpu", "unified"):
+        (tmp_path / controller / "atoll" / ID).mkdir(parents=True)
+    (tmp_path / "cpuacct").symlink_to("cpu")
+    group = tmp_path / "memory/atoll" / ID
+    (group / "memory.usage_in_bytes").write_text("4096\n")
+    (group / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
+    (tmp_path / "pids/atoll" / ID / "pids.current").write_text("7\n")
+    (tmp_path / "pids/atoll" / ID / "cgroup.procs").write_text("10\n11\n")
+    (tmp_path / "freezer/atoll" / ID / "freezer.state").write_text("")
+    return tmp_path
+
+
+@pytest.fixture
+def v2(tmp_path: Path) -> Path:
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
+    group = tmp_path / "atoll" / ID
+    group.mkdir(parents=True)
+    (group / "memory.current").write_text("4096\n")
+    (group / "memory.events").write_text("low 0\nhigh 0\nmax 5\noom 4\noom_kill 3\noom_group_kill 0\n")
+    (group / "pids.current").write_text("7\n")
+    (group / "cgroup.procs").write_text("10\n11\n")
+    (group / "cgroup.freeze").write_text("")
+    return tmp_path
+
+
+@pytest.fixture(params=["v1", "v2"])
+def root(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.getfixturevalue(request.param)
+    return found
+
+
+def test_the_kind_is_detected(v2: Path) -> None:
+    assert isinstance(cgroup.detect("/atoll", v2), cgroup.CgroupsV2)
+    (v2 / "cgroup.controllers").unlink()
+    assert isinstance(cgroup.detect("/atoll", v2), cgroup.CgroupsV1)
+
+
+def test_measuring(root: Path) -> None:
+    groups = cgroup.detect("/atoll", root)
+    assert groups.memory_bytes(ID) == 4096
+    assert groups.memory_kills(ID) == 3
+    assert groups.pids(ID) == 7
+    assert groups.processes(ID) == [10, 11]
+    assert groups.path(ID) == f"/atoll/{ID}"
+
+
+def test_a_group_that_is_gone(root: Path) -> None:
+    groups = cgroup.detect("/atoll", root)
+    for measure in (groups.memory_bytes, groups.memory_kills, groups.pids):
+        with pytest.raises(FileNotFoundError):
+            measure("sbx_2")
+    assert groups.processes("sbx_2") == []
+    groups.freeze("sbx_2")
+    groups.thaw("sbx_2")
+    groups.remove("sbx_2")
+
+
+def test_freezing_v1(v1: Path) -> None:
+    groups = cgroup.detect("atoll/", v1)
+    state = v1 / "freezer/atoll" / ID / "freezer.state"
+    groups.freeze(ID)
+    assert state.read_text() == "FROZEN"
+    groups.thaw(ID)
+    assert state.read_text() == "THAWED"
+
+
+def test_freezing_v2(v2: Path) -> None:
+    groups = cgroup.detect("/atoll", v2)
+    state = v2 / "atoll" / ID / "cgroup.freeze"
+    groups.freeze(ID)
+    assert state.read_text() == "1"
+    groups.thaw(ID)
+    assert state.read_text() == "0"
+
+
+def test_removing(root: Path) -> None:
+    groups = cgroup.detect("/atoll", root)
+    for file in [path for path in root.rglob(f"{ID}/*") if path.is_file()]:
+        file.unlink()  # in a real one the files go with the folder
+    groups.remove_parent()
+    assert list(root.rglob(ID))  # the parent is not empty
+    groups.remove(ID)
+    assert not list(root.rglob(ID))
+    groups.remove_parent()
+    assert not list(root.rglob("atoll"))
+
+
+def test_a_deep_parent(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").touch()
+    (tmp_path / "system/atoll/sandboxes" / ID).mkdir(parents=True)
+    (tmp_path / "system/other").mkdir()
+    groups = cgroup.detect("/system/atoll/sandboxes", tmp_path)
+    assert groups.path(ID) == f"/system/atoll/sandboxes/{ID}"
+    groups.remove(ID)
+    groups.remove_parent()
+    assert sorted(path.name for path in (tmp_path / "system").iterdir()) == ["other"]
+
+
+def test_swap_accounting(v1: Path) -> None:
+    assert not cgroup.detect("/atoll", v1).swap_limited
+    (v1 / "memory/memory.memsw.limit_in_bytes").touch()
+    assert cgroup.detect("/atoll", v1).swap_limited

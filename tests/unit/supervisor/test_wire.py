@@ -1,0 +1,144 @@
+"""What server and supervisor say to each other, there and back; and what is refused."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atoll.model.ids import SandboxId
+from atoll.runtime.contract import (
+    Capabilities,
+    NoRoomError,
+    RuntimeFailure,
+    RuntimeUnavailableError,
+    Sandbox,
+    SandboxNotFoundError,
+    SandboxNotRunningError,
+    SandboxSpec,
+    SandboxState,
+    SpecRefusedError,
+    Usage,
+)
+from atoll.supervisor import wire
+from atoll.supervisor.wire import Request, WireError
+
+ID = SandboxId("sbx_" + "0" * 32)
+SPEC = SandboxSpec(memory_bytes=1 << 30, disk_bytes=8 << 30, pids_max=256, cpus=1.5)
+GOOD = {"id": 1, "op": "create", "memory_bytes": 1, "disk_bytes": 1, "pids_max": 1, "cpus": 1}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request(id=0, op="create", spec=SPEC),
+        Request(id=1, op="start", sandbox_id=ID),
+        Request(id=2, op="dial", sandbox_id=ID),
+        Request(id=3, op="observe"),
+        Request(id=4, op="observe", after=ID),
+        Request(id=5, op="usage", sandbox_id=ID),
+        Request(id=6, op="stop", sandbox_id=ID),
+        Request(id=7, op="destroy", sandbox_id=ID),
+        Request(id=8, op="capabilities"),
+    ],
+)
+def test_requests_there_and_back(request_: Request) -> None:
+    assert wire.decode_request(wire.encode_request(request_)) == request_
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [],
+        {},
+        {"id": 1},
+        {"id": 1, "op": "shutdown"},
+        {"id": 1, "op": ["create"]},
+        {"id": -1, "op": "capabilities"},
+        {"id": True, "op": "capabilities"},
+        {"id": 1 << 54, "op": "capabilities"},
+        {"id": "1", "op": "capabilities"},
+        {"id": 1, "op": "capabilities", "extra": 1},
+        {"id": 1, "op": "start"},
+        {"id": 1, "op": "start", "sandbox_id": None},
+        {"id": 1, "op": "start", "sandbox_id": "sbx_../../etc/passwd"},
+        {"id": 1, "op": "start", "sandbox_id": ID + "0"},
+        {"id": 1, "op": "start", "sandbox_id": ID + "\n"},
+        {"id": 1, "op": "start", "sandbox_id": ID.upper()},
+        {"id": 1, "op": "start", "sandbox_id": ID, "extra": 1},
+        {"id": 1, "op": "observe"},
+        {"id": 1, "op": "observe", "after": "sbx_"},
+        {**GOOD, "memory_bytes": 0},
+        {**GOOD, "memory_bytes": 1.5},
+        {**GOOD, "memory_bytes": (1 << 50) + 1},
+        {**GOOD, "disk_bytes": "1"},
+        {**GOOD, "pids_max": True},
+        {**GOOD, "pids_max": (1 << 22) + 1},
+        {**GOOD, "cpus": 0},
+        {**GOOD, "cpus": float("nan")},
+        {**GOOD, "cpus": float("inf")},
+        {**GOOD, "cpus": True},
+        {**GOOD, "cpus": "1"},
+        {**GOOD, "image": "another"},
+    ],
+)
+def test_requests_that_are_none(value: Any) -> None:
+    with pytest.raises(WireError):
+        wire.decode_request(json.dumps(value).encode())
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_no_packet_breaks_the_reader(packet: bytes) -> None:
+    for decode in (wire.decode_request, wire.decode_answer):
+        with pytest.raises(WireError):
+            decode(packet)
+
+
+@given(st.dictionaries(st.sampled_from([*GOOD, "sandbox_id", "after", "result", "error"]), st.integers() | st.text()))
+def test_no_object_breaks_the_reader(value: dict[str, Any]) -> None:
+    packet = json.dumps(value).encode()
+    for decode in (wire.decode_request, wire.decode_answer):
+        try:
+            decode(packet)
+        except WireError:
+            continue
+
+
+def test_deep_nesting() -> None:
+    with pytest.raises(WireError):
+        wire.decode_request(b"[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SandboxNotFoundError("x"),
+        SandboxNotRunningError("x"),
+        NoRoomError("x", retry_after_s=7),
+        SpecRefusedError("x"),
+        RuntimeUnavailableError("x"),
+    ],
+)
+def test_errors_there_and_back(error: RuntimeFailure) -> None:
+    answer = wire.decode_answer(wire.encode_error(3, error))
+    assert (answer.id, type(answer.error), str(answer.error)) == (3, type(error), "x")
+    if isinstance(error, NoRoomError):
+        assert isinstance(answer.error, NoRoomError)
+        assert answer.error.retry_after_s == 7
+
+
+def test_results_there_and_back() -> None:
+    sandbox = Sandbox(id=ID, state=SandboxState.STOPPED, created_at=1.25)
+    usage = Usage(memory_bytes=1, memory_kills=2, pids=3)
+    capabilities = Capabilities(name="oci", walls=True, limits=True, survives_restart=True, memory_bytes_max=5)
+    assert wire.sandbox_from_wire(_carried(wire.sandbox_to_wire(sandbox))) == sandbox
+    assert wire.usage_from_wire(_carried(wire.usage_to_wire(usage))) == usage
+    assert wire.capabilities_from_wire(_carried(wire.capabilities_to_wire(capabilities))) == capabilities
+
+
+def _carried(result: dict[str, Any]) -> dict[str, Any]:
+    answer = wire.decode_answer(wire.encode_result(9, result))
+    assert (answer.id, answer.error) == (9, None)
+    return answer.result
