@@ -2,6 +2,7 @@
 
 import logging
 
+from atoll.model.errors import SandboxFailedError
 from atoll.service.app import Services
 from atoll.store import containers
 
@@ -14,7 +15,11 @@ async def remove_orphans(services: Services) -> int:
     The order is what makes it safe: sandboxes are looked at first, then those being made are waited for, and only
     then the rows are read. One whose row is missing then has been given up, or never had one.
     """
-    observed = await services.sandboxes.observe()
+    try:
+        observed = await services.sandboxes.observe()
+    except SandboxFailedError:
+        services.signals.orphans.set()  # nothing is known of what a supervisor that just died was making
+        raise
     named = await services.database.read(lambda connection: containers.sandboxes_in_use(connection, observed))
     orphans = sorted(observed - named)
     for orphan in orphans:

@@ -211,9 +211,13 @@ class Sandboxes:
             settled.set()
 
     async def _create(self, spec: SandboxSpec) -> Sandbox:
-        with translated():
-            async with _within(self._limits.sandbox_start_timeout_s):
-                sandbox = await self._runtime.create(spec)
+        try:
+            with translated():
+                async with _within(self._limits.sandbox_start_timeout_s):
+                    sandbox = await self._runtime.create(spec)
+        except SandboxFailedError:
+            self._signals.orphans.set()  # it may have been made all the same
+            raise
         self._memory_kills[sandbox.id] = 0
         return sandbox
 
