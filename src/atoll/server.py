@@ -44,7 +44,6 @@ def create_app(settings: Settings, *, first_key: str | None = None) -> Edge:
 
 @asynccontextmanager
 async def _open(settings: Settings, first_key: str | None) -> AsyncIterator[Services]:
-    settings.blobs_dir.mkdir(parents=True, exist_ok=True)
     runtime = make_runtime(settings)
     try:
         # Asking is done once and blocks: here, before the first request, and not in the middle of one.

@@ -60,7 +60,9 @@ async def alive(app: Any) -> AsyncIterator[None]:
     reports: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     running = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}}, orders.get, reports.put))
     await orders.put({"type": "lifespan.startup"})
-    assert (await reports.get())["type"] == "lifespan.startup.complete"
+    report = await reports.get()
+    if report["type"] != "lifespan.startup.complete":
+        await running  # raises what went wrong
     try:
         yield
     finally:

@@ -156,8 +156,8 @@ def test_going_away_interrupts_real_code(live: Live) -> None:
         container_id = client.post("/containers", json={"name": "left"}).json()["id"]
         calls = f"/containers/{container_id}/code_interpreter_calls"
         code = (
-            "import time\nprint('begun', flush=True)\n"
-            "try:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    left = True"
+            "import time\ntry:\n    print('begun', flush=True)\n    time.sleep(600)\n"
+            "except KeyboardInterrupt:\n    left = True"
         )
         with client.stream("POST", calls, json={"code": code, "stream": True}) as response:
             for line in response.iter_lines():

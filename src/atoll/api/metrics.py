@@ -35,7 +35,6 @@ class Metrics:
             "atoll_calls_waiting", "Calls that wait for their turn.", ("kind",), registry=self._registry
         )
         self._calls = Counter("atoll_calls", "Calls that ended, by how.", ("kind", "status"), registry=self._registry)
-        self._containers = Gauge("atoll_containers_running", "Containers that can be used.", registry=self._registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request."""
@@ -61,8 +60,6 @@ class Metrics:
             gauge.dec()
             self._calls.labels(kind, status).inc()
 
-    def render(self, containers_running: int | None) -> bytes:
-        """Give everything counted; the number of running containers is looked up by the caller."""
-        if containers_running is not None:
-            self._containers.set(containers_running)
+    def render(self) -> bytes:
+        """Give everything counted."""
         return generate_latest(self._registry)

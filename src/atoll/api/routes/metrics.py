@@ -20,4 +20,4 @@ _METRICS: Final = Operation(
 
 @get("/metrics", opt={OPERATION: _METRICS})
 async def metrics(request: ApiRequest) -> ASGIApp:
-    return ASGIResponse(body=request.metrics.render(None), headers={"content-type": CONTENT_TYPE})
+    return ASGIResponse(body=request.metrics.render(), headers={"content-type": CONTENT_TYPE})
