@@ -42,8 +42,8 @@ sudo_prefix() {
     if [[ -z ${PIP_CONFIG_FILE-} && -r $own_pip_settings ]]; then
         export PIP_CONFIG_FILE=$own_pip_settings
     fi
-    names=$(compgen -e | grep -E '^(ATOLL_.*|PIP_.*|SSL_CERT_.*|REQUESTS_CA_BUNDLE|CI|.*_proxy|.*_PROXY|PYTHON.*)$' || true)
-    sudo_prefix=(sudo ${names:+"--preserve-env=${names//$'\n'/,}"} --)
+    names=$(compgen -e | grep -E '^(ATOLL_.*|PIP_.*|SSL_CERT_.*|REQUESTS_CA_BUNDLE|CI|.*_proxy|.*_PROXY)$' | paste -sd, -) || true
+    sudo_prefix=(sudo ${names:+"--preserve-env=$names"} --)
 }
 
 # need_packages PACKAGE...: install those Debian packages that are missing.
@@ -71,9 +71,9 @@ install_packages() {
 run_apt() {
     local label=$1 kind percent
     shift
-    apt_log=$(mktemp -t atoll-apt.XXXXXX)
-    trap 'rm -f "$apt_log"' EXIT
-    # shellcheck disable=SC2024 # the log is ours, not root's
+    apt_log=$project/build/apt.log
+    mkdir -p "$project/build"
+    : >"$apt_log"
     as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get --quiet -o APT::Status-Fd=1 \
         -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" 2>&1 </dev/null |
         while IFS= read -r line; do
