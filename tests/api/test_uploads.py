@@ -152,7 +152,7 @@ async def test_a_project_file_in_any_order(client: httpx.AsyncClient, script: Sc
         (part("file", b"x") + part("purpose", b"fun"), "Invalid value: 'fun'. Supported values are: 'assistants', "),
         (
             part("file", b"x") + part("purpose", b"vision") + part("expires_after[anchor]", b"created_at"),
-            "Missing required parameter: 'expires_after[seconds]'.",
+            "Missing required parameter: 'expires_after.seconds'.",
         ),
         (
             part("file", b"x")
@@ -166,7 +166,7 @@ async def test_a_project_file_in_any_order(client: httpx.AsyncClient, script: Sc
             + part("purpose", b"vision")
             + part("expires_after[anchor]", b"created_at")
             + part("expires_after[seconds]", b"soon"),
-            "Invalid type for 'expires_after[seconds]': expected an integer, but got a string instead.",
+            "Invalid type for 'expires_after.seconds': expected an integer, but got a string instead.",
         ),
     ],
 )

@@ -139,12 +139,12 @@ def _description(texts: dict[str, str]) -> tuple[str, int | None]:
         raise unsupported_value("purpose", purpose, _PURPOSES)
     if _ANCHOR not in texts and _SECONDS not in texts:
         return purpose, None
-    for needed in (_ANCHOR, _SECONDS):
+    for needed, param in ((_ANCHOR, "expires_after.anchor"), (_SECONDS, "expires_after.seconds")):
         if needed not in texts:
-            raise missing(needed)
+            raise missing(param)
     if texts[_ANCHOR] != "created_at":
-        raise unsupported_value(_ANCHOR, texts[_ANCHOR], ("created_at",))
+        raise unsupported_value("expires_after.anchor", texts[_ANCHOR], ("created_at",))
     seconds = texts[_SECONDS]
     if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= _SECONDS_DIGITS_MAX):
-        raise wrong_type(_SECONDS, "an integer", "a string")
+        raise wrong_type("expires_after.seconds", "an integer", "a string")
     return purpose, int(seconds)
