@@ -48,8 +48,8 @@ class Calls:
         self._reactor = reactor
         self._options = options
         self._room = room
-        self._python = Python(reactor, options)
         self._drains = Drains(reactor)
+        self._python = Python(reactor, options, self._drains)
         self._waiting: deque[_Call] = deque()
         self._running: _Call | None = None
         self._restarts = 0

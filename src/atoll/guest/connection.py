@@ -17,7 +17,8 @@ class Connection:
     """Reads exactly one ``REQUEST``, then only watches for the host to hang up.
 
     ``on_request`` gets the request's payload. ``on_hangup`` is set by the operation and called at most once, when
-    the host goes away before the result is out. ``on_drained`` is called when ``is_congested`` turns false.
+    the host goes away before the result is out. ``on_partial`` is called when a request has grown and is not whole
+    yet; it may close this connection. ``on_drained`` is called when ``is_congested`` turns false.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class Connection:
         reactor: Reactor,
         on_request: Callable[["Connection", bytes], None],
         on_close: Callable[["Connection"], None],
+        on_partial: Callable[[], None],
     ) -> None:
         self.on_hangup: Callable[[], None] | None = None
         self.on_drained: Callable[[], None] | None = None
@@ -36,6 +38,7 @@ class Connection:
         self._reactor = reactor
         self._on_request = on_request
         self._on_close = on_close
+        self._on_partial = on_partial
         self._requested = False
         self._ended = False
         self._out = bytearray()
@@ -87,7 +90,7 @@ class Connection:
             hangup()
 
     def detach(self) -> socket.socket:
-        """Give the socket away (to a forked child's code); this object is closed for the reactor's purposes."""
+        """Give the socket to a forked child's blocking code; the parent must close this connection and not use it."""
         self._sock.setblocking(True)
         return self._sock
 
@@ -126,6 +129,7 @@ class Connection:
                 raise ProtocolError("a connection starts with a REQUEST frame")
             self._on_request(self, payload)
             return  # what follows (an upload's data) stays in the decoder for whom it belongs to
+        self._on_partial()
 
     def _write(self, *, notify: bool) -> None:
         was_congested = self.is_congested

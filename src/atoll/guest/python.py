@@ -64,7 +64,8 @@ class _Child:
             fds = {1: text_end, 2: text_end, _CONTROL_FD: control_end.fileno(), _ACKNOWLEDGE_FD: acknowledge_end}
             self.pid = _start(options, fds)
         except OSError:
-            self.close()
+            os.close(self.text)
+            self.close_channels()
             raise
         finally:
             os.close(text_end)
@@ -80,9 +81,8 @@ class _Child:
         self.text_ended = False
         self.control_ended = False
 
-    def close(self) -> None:
+    def close_channels(self) -> None:
         self.control.close()
-        os.close(self.text)
         os.close(self.acknowledge)
 
 
@@ -95,8 +95,9 @@ def _start(options: Options, fds: dict[int, int]) -> int:
 class Python:
     """Runs code for one listener at a time."""
 
-    def __init__(self, reactor: Reactor, options: Options) -> None:
+    def __init__(self, reactor: Reactor, options: Options, drains: pipes.Drains) -> None:
         self._reactor = reactor
+        self._drains = drains
         self._options = options
         self._child: _Child | None = None
         self._listener: Listener | None = None
@@ -228,7 +229,8 @@ class Python:
     def _forget(self, child: _Child) -> None:
         self._reactor.watch(child.text, 0, self._on_text, self._crash)
         self._reactor.watch(child.control.fileno(), 0, self._on_control, self._crash)
-        child.close()
+        child.close_channels()
+        self._drains.add(child.text)  # background processes may still write there
         self._child = None
 
     def _watch(self, child: _Child) -> None:

@@ -58,8 +58,16 @@ class _Watch:
     on_error: ErrorHandler
 
 
+_complaints_left = iter(range(20))
+
+
 def log(error: BaseException) -> None:
-    """Say on the agent's stderr what went wrong; never raises."""
+    """Say on the agent's stderr what went wrong; never raises.
+
+    Only the first few times in a life: a pipe that nobody reads must not fill up and stop the agent.
+    """
+    if next(_complaints_left, None) is None:
+        return
     with contextlib.suppress(Exception):
         traceback.print_exception(error, limit=-8, file=sys.stderr)
 

@@ -55,8 +55,7 @@ class Server:
             log(error)
             self._rest()
             return
-        self._connections.add(Connection(sock, self._reactor, self._on_request, self._on_close))
-        self._drop_hoarders()
+        self._connections.add(Connection(sock, self._reactor, self._on_request, self._on_close, self._drop_hoarders))
         self._accept_more()
 
     def _rest(self) -> None:

@@ -15,20 +15,23 @@ from tests.unit.guest.conftest import StartAgent
 UID = 0x6A701  # nobody's, so that nothing of this machine is met by a kill
 OPTIONS = ("--uid", str(UID), "--gid", str(UID))
 
+# What a sandbox's agent has there, and nothing more.
+FEW_POWERS = ("setpriv", "--bounding-set", "-all,+setuid,+setgid,+kill", "--no-new-privs")
+OWN_NAMESPACE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
 
 @pytest.fixture
 def other(start_agent: StartAgent) -> Agent:
     """An agent whose people are another user."""
-    return start_agent(*OPTIONS, uid=UID)
+    return start_agent(*OPTIONS, prefix=FEW_POWERS, uid=UID)
 
 
 @pytest.fixture
 def first(start_agent: StartAgent) -> Agent:
     """The same as PID 1 of its own pid namespace, as in a sandbox."""
-    unshare = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
-    return start_agent(*OPTIONS, prefix=unshare, uid=UID)
+    return start_agent(*OPTIONS, prefix=(*OWN_NAMESPACE, *FEW_POWERS), uid=UID)
 
 
 def test_people_are_that_user_with_nothing_more(other: Agent) -> None:
@@ -134,9 +137,10 @@ def confined(start_agent: StartAgent) -> Iterator[Agent]:
     """An agent as PID 1 in cgroups of its own: 40 processes, 200 MiB."""
     folders = _make_cgroups(f"atoll-guest-test-{os.getpid()}", processes=40, memory_bytes=200 << 20)
     join = "".join(f'echo $$ > "{folder}/cgroup.procs"; ' for folder in folders)
-    unshare = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
     try:
-        agent = start_agent(*OPTIONS, prefix=("sh", "-c", f'{join} exec "$@"', "sh", *unshare), uid=UID)
+        agent = start_agent(
+            *OPTIONS, prefix=("sh", "-c", f'{join} exec "$@"', "sh", *OWN_NAMESPACE, *FEW_POWERS), uid=UID
+        )
         yield agent
         agent.end()
     finally:

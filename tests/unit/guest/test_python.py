@@ -317,6 +317,18 @@ def test_background_processes_of_a_dead_python_do_not_hold_the_call(agent: Agent
     assert agent.python(code).outcome == "died"
 
 
+def test_a_background_process_outlives_python_and_may_go_on_writing(agent: Agent) -> None:
+    code = """
+import os, subprocess
+writer = 'until test -e go; do sleep 0.01; done; for i in 1 2 3; do echo late; done; touch wrote'
+subprocess.Popen(['bash', '-c', writer], start_new_session=True)
+os._exit(0)
+"""
+    assert agent.python(code).outcome == "died"
+    (agent.data_dir / "go").touch()
+    wait_until((agent.data_dir / "wrote").exists, what="it wrote and was not ended by it")
+
+
 def test_writing_to_the_control_channel_ends_python_and_nothing_else(agent: Agent) -> None:
     code = """
 import os, time
