@@ -39,7 +39,9 @@ def test_pages_are_walked_by_the_sdk_in_both_orders(sdk: OpenAI) -> None:
 
 async def test_a_container_from_its_making_to_its_end(live: Live) -> None:
     async with checked_client(live.url, live.key) as client:
-        container = (await client.post("/v1/containers", json={"name": "whole"})).json()
+        made = await client.post("/v1/containers", json={"name": "whole"})
+        assert made.status_code == 200, made.text
+        container = made.json()
         path = f"/v1/containers/{container['id']}"
         assert (await client.get(path)).json()["name"] == "whole"
         file = (await client.post(f"{path}/files", files={"file": ("sub/data.csv", b"a,b\n1,2\n")})).json()
@@ -49,7 +51,7 @@ async def test_a_container_from_its_making_to_its_end(live: Live) -> None:
         call = (await client.post(f"{path}/code_interpreter_calls", json={"code": code})).json()
         assert (call["status"], call["container_id"], call["code"]) == ("completed", container["id"], code)
         assert call["outputs"][-1]["logs"].endswith("42\n")
-        assert [made["path"] for made in call["files"]] == ["/mnt/data/out.txt"]
+        assert [entry["path"] for entry in call["files"]] == ["/mnt/data/out.txt"]
 
         listed = (await client.get(f"{path}/files?order=asc")).json()
         assert [entry["source"] for entry in listed["data"]] == ["user", "assistant"]
