@@ -18,7 +18,8 @@ _log = logging.getLogger(__name__)
 def run(settings: SupervisorSettings) -> None:
     """Serve until SIGTERM or SIGINT, then finish what runs; sandboxes live on. Must be root's main thread.
 
-    Raises ``AlreadyLockedError`` when another supervisor has these folders and keeps them, ``OSError``.
+    Raises ``MachineUnfitError``; ``AlreadyLockedError`` when another supervisor has these folders and keeps them;
+    ``OSError``.
     """
     wait_for_end = _end_signal()
     engine = _open_engine(settings)

@@ -2,9 +2,11 @@
 
 import logging
 import os
+import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,7 +30,7 @@ _log = logging.getLogger(__name__)
 _BACKLOG: Final = 64
 _CONNECTIONS_MAX: Final = 64
 _WAITING_MAX: Final = 1024
-_ACCEPT_POLL_S: Final = 0.2
+_EXHAUSTED_PAUSE_S: Final = 0.2
 _SEND_TIMEOUT: Final = struct.pack("ll", 10, 0)  # a struct timeval: a client that does not read is hung up on
 _CREDENTIALS: Final = struct.Struct("3i")
 
@@ -69,17 +71,22 @@ class SupervisorServer:
         self._making = ThreadPoolExecutor(making, "making")
         self._ending = ThreadPoolExecutor(making, "ending")
         self._quick = ThreadPoolExecutor(8, "quick")
-        self._stopping = threading.Event()
+        self._stopping = os.eventfd(0, os.EFD_CLOEXEC)
+        self._is_closed = False
         self._connections: set[_Connection] = set()
         self._listener = _listen(settings)
         self._thread = threading.Thread(target=self._accept, name="accept")
         self._thread.start()
 
     def close(self) -> None:
-        """Take no more requests, finish those that run, hang up."""
-        self._stopping.set()
+        """Take no more requests, finish those that run, hang up. Again is no error."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        os.eventfd_write(self._stopping, 1)
         self._thread.join()
         self._listener.close()
+        os.close(self._stopping)
         connections = list(self._connections)
         for connection in connections:
             connection.stop_reading()
@@ -89,15 +96,18 @@ class SupervisorServer:
             pool.shutdown()
 
     def _accept(self) -> None:
-        self._listener.settimeout(_ACCEPT_POLL_S)
-        while not self._stopping.is_set():
+        self._listener.setblocking(False)
+        waiting = select.poll()
+        waiting.register(self._listener, select.POLLIN)
+        waiting.register(self._stopping, select.POLLIN)
+        while self._stopping not in [descriptor for descriptor, _ in waiting.poll()]:
             try:
                 peer, _ = self._listener.accept()
-            except TimeoutError:
+            except BlockingIOError:  # who came has gone
                 continue
             except OSError:  # out of descriptors or memory: others must be let go of first
                 _log.exception("cannot accept")
-                self._stopping.wait(_ACCEPT_POLL_S)
+                time.sleep(_EXHAUSTED_PAUSE_S)
                 continue
             self._welcome(peer)
 

@@ -1,5 +1,6 @@
 """Notices at once when a sandbox's processes end by themselves."""
 
+import os
 import select
 import threading
 from collections.abc import Callable
@@ -15,7 +16,8 @@ class Deaths(Generic[T]):
         self._on_death = on_death
         self._epoll = select.epoll()
         self._watched: dict[int, T] = {}
-        self._stop = threading.Event()
+        self._stop = os.eventfd(0, os.EFD_CLOEXEC)
+        self._epoll.register(self._stop, select.EPOLLIN)
         self._thread = threading.Thread(target=self._watch, name="deaths", daemon=True)
         self._thread.start()
 
@@ -31,13 +33,16 @@ class Deaths(Generic[T]):
 
     def close(self) -> None:
         """End the thread."""
-        self._stop.set()
+        os.eventfd_write(self._stop, 1)
         self._thread.join()
         self._epoll.close()
+        os.close(self._stop)
 
     def _watch(self) -> None:
-        while not self._stop.is_set():
-            for pidfd, _ in self._epoll.poll(0.2):
-                who = self._watched.get(pidfd)
+        while True:
+            for descriptor, _ in self._epoll.poll():
+                if descriptor == self._stop:
+                    return
+                who = self._watched.get(descriptor)
                 if who is not None:
                     self._on_death(who)

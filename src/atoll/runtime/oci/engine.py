@@ -33,7 +33,7 @@ from atoll.runtime.contract import (
     SandboxSpec,
     Usage,
 )
-from atoll.runtime.oci import admission, agent_socket, cgroup, image, init_process, layout, record
+from atoll.runtime.oci import admission, agent_socket, cgroup, image, init_process, layout, record, requirements
 from atoll.runtime.oci.box import Box, Run
 from atoll.runtime.oci.deaths import Deaths
 from atoll.runtime.oci.disk import DISK_NAME
@@ -58,8 +58,9 @@ class Engine:
     def __init__(self, settings: OciSettings, clock: Callable[[], float] = time.time) -> None:
         """Take up what an earlier supervisor left. This thread must have a mount namespace of its own.
 
-        Raises ``AlreadyLockedError``, ``OSError``.
+        Raises ``MachineUnfitError``, ``AlreadyLockedError``, ``OSError``.
         """
+        requirements.check(settings.oci_runtime)
         self._settings = settings
         self._clock = clock
         self._ids = IdGenerator()
