@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import quote
 
 RuntimeName = Literal["oci", "plain"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -96,7 +97,7 @@ class Settings:
             "SQLAlchemy URL of the database (`postgresql+asyncpg://…`).",
             "Places",
             secret=True,
-            derive=lambda settings: f"sqlite+aiosqlite:///{settings.database_path}",
+            derive=lambda settings: settings.built_in_database_url,
             default_text="SQLite, `atoll.db` in the data folder",
         ),
     ] = _DERIVED
@@ -208,6 +209,11 @@ class Settings:
     def database_path(self) -> Path:
         """Where the built-in database is, unless ``database_url`` names another."""
         return self.data_dir / "atoll.db"
+
+    @property
+    def built_in_database_url(self) -> str:
+        """The URL that stands for ``database_path``, whatever characters are in it."""
+        return f"sqlite+aiosqlite:///{quote(str(self.database_path))}"
 
     @property
     def blobs_dir(self) -> Path:

@@ -248,3 +248,4 @@ async def test_metrics_count_by_route_and_not_by_path(client: httpx.AsyncClient)
     assert 'atoll_http_requests_total{method="GET",route="/v1/containers/{container_id}",status="200"} 1.0' in text
     assert 'atoll_http_requests_total{method="GET",route="none",status="404"} 1.0' in text
     assert "atoll_http_request_seconds_bucket" in text
+    assert "atoll_containers_running 1.0" in text

@@ -34,6 +34,9 @@ class Metrics:
         self._queued = Gauge(
             "atoll_calls_waiting", "Calls that wait for their turn.", ("kind",), registry=self._registry
         )
+        self._containers = Gauge(
+            "atoll_containers_running", "Containers that can be used now, of all projects.", registry=self._registry
+        )
         self._calls = Counter("atoll_calls", "Calls that ended, by how.", ("kind", "status"), registry=self._registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -60,6 +63,7 @@ class Metrics:
             gauge.dec()
             self._calls.labels(kind, status).inc()
 
-    def render(self) -> bytes:
-        """Give everything counted."""
+    def render(self, *, containers_running: int) -> bytes:
+        """Give everything counted, and what was counted elsewhere."""
+        self._containers.set(containers_running)
         return generate_latest(self._registry)

@@ -122,7 +122,8 @@ def _duplicate_above(fd: int, lowest: int) -> int:
 
 
 def _limit(people: People) -> None:
-    _lower(resource.RLIMIT_CORE, 0)
+    # Less than a page, so no file is written; and not 0, with which the kernel still starts a host's core handler.
+    _lower(resource.RLIMIT_CORE, 1)
     _lower(resource.RLIMIT_NOFILE, people.nofile_max)
     _lower(resource.RLIMIT_FSIZE, people.file_bytes_max)
     if people.uid is None:
@@ -136,9 +137,10 @@ def _limit(people: People) -> None:
 
 
 def _lower(limit: int, value: int) -> None:
-    _soft, hard = resource.getrlimit(limit)
+    soft, hard = resource.getrlimit(limit)
     ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(limit, (ceiling, ceiling))
+    if (soft, hard) != (ceiling, ceiling):
+        resource.setrlimit(limit, (ceiling, ceiling))
 
 
 def _drop(people: People) -> None:

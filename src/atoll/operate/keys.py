@@ -91,7 +91,7 @@ def _with_keys(settings: Settings, use: "Callable[[Keys], Awaitable[T]]") -> T:
 
 def _check_there(settings: Settings) -> None:
     """Raise ``FileNotFoundError`` for a built-in database that does not exist: opening it would make one."""
-    if settings.database_url.endswith(str(settings.database_path)):
+    if settings.database_url == settings.built_in_database_url:
         settings.database_path.stat()
 
 

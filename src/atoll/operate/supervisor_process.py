@@ -3,6 +3,7 @@
 from atoll.operate.logs import configure_logging
 from atoll.operate.system_user import SystemUser, UserError
 from atoll.runtime.oci.layout import AlreadyLockedError
+from atoll.runtime.oci.requirements import MachineUnfitError
 from atoll.runtime.oci.settings import OciSettings
 from atoll.settings import Settings
 from atoll.supervisor import main
@@ -18,6 +19,8 @@ def run_supervisor(settings: Settings, user: SystemUser | None) -> None:
         main.run(supervisor_settings(settings, user))
     except AlreadyLockedError as error:
         raise UserError(f"Another supervisor works on this data folder: {error}.") from error
+    except MachineUnfitError as error:
+        raise UserError(f"{error}.") from error
 
 
 def supervisor_settings(settings: Settings, user: SystemUser) -> SupervisorSettings:

@@ -97,6 +97,10 @@ class Containers:
         known = (await self._access.find(project_id, container_id)).id
         await finish(self._remove(project_id, known))
 
+    async def count_running(self) -> int:
+        """Count the running containers of all projects, for whoever watches the server."""
+        return await self._database.read(containers.count_all_running)
+
     async def _remove(self, project_id: ProjectId, known: ContainerId) -> None:
         removed = await self._database.write(lambda connection: containers.remove(connection, project_id, known))
         if removed is None:

@@ -62,6 +62,12 @@ async def count_running(connection: AsyncConnection, project_id: ProjectId) -> i
     return int((await connection.execute(query)).scalar_one())
 
 
+async def count_all_running(connection: AsyncConnection) -> int:
+    """Count the running containers of all projects."""
+    query = select(sql.count()).where(table.c.status == ContainerStatus.RUNNING.value)
+    return int((await connection.execute(query)).scalar_one())
+
+
 async def hold_running(connection: AsyncConnection, container_id: ContainerId) -> bool:
     """Tell whether a container runs, and keep it from changing until the transaction ends."""
     query = (

@@ -62,5 +62,9 @@ def _open_engine(settings: SupervisorSettings) -> Engine:
     os.umask(0o022)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every sandbox holds one
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    if most != 0:
+        # Sandboxes inherit it: 1 keeps the kernel from handing their core dumps to a handler of the host (core(5)).
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     system_calls.unshare_mounts()
     return Engine(settings.oci)

@@ -19,6 +19,7 @@ PAGES = [PageQuery(order=order, after=after) for order in ("asc", "desc") for af
 
 QUERIES: dict[str, Callable[[AsyncConnection], Awaitable[object]]] = {
     "containers.find": lambda c: containers.find(c, P, C),
+    "containers.count_all_running": containers.count_all_running,
     "containers.count_running": lambda c: containers.count_running(c, P),
     "containers.hold_running": lambda c: containers.hold_running(c, C),
     "containers.remove": lambda c: containers.remove(c, P, C),

@@ -20,4 +20,5 @@ _METRICS: Final = Operation(
 
 @get("/metrics", opt={OPERATION: _METRICS})
 async def metrics(request: ApiRequest) -> ASGIApp:
-    return ASGIResponse(body=request.metrics.render(), headers={"content-type": CONTENT_TYPE})
+    body = request.metrics.render(containers_running=await request.services.containers.count_running())
+    return ASGIResponse(body=body, headers={"content-type": CONTENT_TYPE})

@@ -20,7 +20,7 @@ def check(oci_runtime: str) -> None:
     """Raise ``MachineUnfitError`` when something is missing."""
     missing = find_missing(oci_runtime, os.uname().release)
     if missing:
-        raise MachineUnfitError("this machine cannot make sandboxes: " + "; ".join(missing))
+        raise MachineUnfitError("This machine cannot make sandboxes: " + "; ".join(missing))
 
 
 def find_missing(oci_runtime: str, kernel_release: str) -> list[str]:

@@ -21,6 +21,9 @@ _AF_NETLINK: Final = 16
 _NETLINK_ROUTE: Final = 0
 # Unix, IPv4, IPv6. Not: AF_ALG, AF_VSOCK (the hypervisor), packet, bluetooth, tipc and whatever else is built in.
 _SOCKET_FAMILIES: Final = (1, 2, 10)
+# The size of core dumps. Where the host pipes them to a handler, the kernel starts that as the host's root, on data
+# from inside, unless the limit is exactly 1; the supervisor sets it so, and nobody inside may change it.
+_RLIMIT_CORE: Final = 4
 # PER_LINUX, and the value that asks without setting.
 _PERSONALITIES: Final = (0x0, 0xFFFFFFFF)
 
@@ -41,12 +44,12 @@ _MEMORY: Final = """
 _PROCESSES: Final = """
     capget capset execve execveat exit exit_group fork getegid geteuid getgid getgroups getpgid getpgrp getpid getppid
     getpriority getresgid getresuid getrlimit getrusage getsid gettid getuid ioprio_get ioprio_set kill pidfd_open
-    pidfd_send_signal prctl prlimit64 process_mrelease rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo
+    pidfd_send_signal prctl process_mrelease rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo
     rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo sched_get_priority_max sched_get_priority_min
     sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval sched_setaffinity
     sched_setattr sched_setparam sched_setscheduler sched_yield set_robust_list get_robust_list set_tid_address
     setfsgid setfsuid setgid setgroups setitimer getitimer setpgid setpriority setregid setresgid setresuid setreuid
-    setrlimit setsid setuid sigaltstack tgkill tkill vfork wait4 waitid arch_prctl rseq
+    setsid setuid sigaltstack tgkill tkill vfork wait4 waitid arch_prctl rseq
     landlock_add_rule landlock_create_ruleset landlock_restrict_self seccomp
 """
 _WAITING: Final = """
@@ -84,6 +87,9 @@ def profile(machine: str) -> dict[str, Any]:
             _allow(("clone",), _argument(0, NAMESPACE_FLAGS, "SCMP_CMP_MASKED_EQ", 0)),
             # Its flags lie in memory, where a filter cannot look. ENOSYS makes C libraries fall back to clone.
             {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _NO_SUCH_CALL},
+            _allow(("setrlimit",), _argument(0, _RLIMIT_CORE, "SCMP_CMP_NE")),
+            _allow(("prlimit64",), _argument(1, _RLIMIT_CORE, "SCMP_CMP_NE")),
+            _allow(("prlimit64",), _argument(2, 0)),  # only asks
             *(_allow(("personality",), _argument(0, value)) for value in _PERSONALITIES),
             *(_allow(("socket",), _argument(0, family)) for family in _SOCKET_FAMILIES),
             # To ask for addresses and interfaces, as C libraries do. Not netfilter's, audit's and the like.
