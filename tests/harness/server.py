@@ -173,6 +173,12 @@ class AtollServer:
         folder = self.data_dir / "sandboxes"
         return {path.name for path in folder.iterdir() if path.name.startswith("sbx_")} if folder.is_dir() else set()
 
+    @property
+    def sandboxes_that_run(self) -> set[str]:
+        """Names of sandboxes that have a cgroup."""
+        names = {cgroup.name for cgroup in machine.cgroups_below(self.cgroup_parent)}
+        return {name for name in names if name.startswith("sbx_")}
+
     def footprint(self) -> machine.Footprint:
         """Look at what this server and its sandboxes hold now."""
         return machine.footprint(self.home, self.cgroup_parent)

@@ -29,6 +29,7 @@ ROUNDS = [
     ("server", 7),
     ("supervisor", 9),
     ("launcher", 6),
+    ("machine", 5),
     ("both", 11),
 ]
 
@@ -106,9 +107,9 @@ class Work:
 
 
 def end(server: AtollServer, victim: str) -> None:
-    """End one or two of the server's processes with -9 and have it in service again."""
-    if victim == "launcher":
-        server.kill_launcher()
+    """End one or more of the processes with -9, or all there are, and have the server in service again."""
+    if victim in ("launcher", "machine"):
+        server.kill_launcher() if victim == "launcher" else server.reboot()
         server.start()
         return
     if victim == "both":
@@ -146,6 +147,7 @@ def check(server: AtollServer, api: Api, answered: Answered) -> None:
         assert api.shell(container_id, "echo works")[0]["stdout"] == "works\n", "listed, and of no use"
     wait_until(lambda: len(server.sandboxes_on_disk) == len(listed), what=f"{len(listed)} sandboxes, one for each row")
     wait_until(lambda: len(machine.loop_devices_below(server.home)) == len(listed), what="as many loop devices")
+    wait_until(lambda: len(server.sandboxes_that_run) == len(listed), what="as many sandboxes that run")
 
 
 def test_kill_in_the_middle_of_everything(make_server: MakeServer) -> None:
@@ -221,6 +223,7 @@ def test_sandbox_killed_from_outside(make_server: MakeServer) -> None:
     api.logs(container_id, "gone = 1")
     for pid in machine.sandbox_processes(server.cgroup_parent):
         kill_9(pid)
+    wait_until(lambda: not machine.sandbox_processes(server.cgroup_parent), what="the end of the sandbox's processes")
     assert api.logs(container_id, "print(open('kept.txt').read())") == "kept\n"
     assert api.retrieve(container_id)["status"] == "running"
 

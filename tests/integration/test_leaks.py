@@ -37,7 +37,7 @@ def hold(server: AtollServer) -> Held:
     wait_until(lambda: not server.sandboxes_on_disk, what="all disks removed")
     wait_until(lambda: not machine.loop_devices_below(server.home), what="all loop devices freed")
     wait_until(lambda: not machine.sandbox_processes(server.cgroup_parent), what="all processes ended")
-    wait_until(lambda: sandbox_cgroups(server) == 0, what="all cgroups removed")
+    wait_until(lambda: not server.sandboxes_that_run, what="all cgroups removed")
     pids = {role: server.pid_of(role) for role in ROLES}
     return Held(
         footprint=server.footprint(),
@@ -46,11 +46,6 @@ def hold(server: AtollServer) -> Held:
         descriptors={role: machine.descriptors_of(pid) for role, pid in pids.items()},
         memory_bytes={role: machine.memory_bytes(pid) for role, pid in pids.items()},
     )
-
-
-def sandbox_cgroups(server: AtollServer) -> int:
-    """Count the cgroups of single sandboxes."""
-    return sum("sbx_" in str(cgroup) for cgroup in machine.cgroups_below(server.cgroup_parent))
 
 
 def cycle(api: Api, count: int) -> None:
