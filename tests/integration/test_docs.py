@@ -50,3 +50,15 @@ def test_links_between_pages_lead_somewhere() -> None:
         if not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_every_error_code_is_in_the_reference() -> None:
+    page = (PROJECT_DIR / "docs/reference/errors.md").read_text(encoding="utf-8")
+    source = "\n".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("api", "service")
+        for path in (PROJECT_DIR / "src/atoll" / folder).rglob("*.py")
+    )
+    codes = set(re.findall(r'\bcode="([a-z_]+)"', source))
+    assert len(codes) > 15
+    assert {code for code in codes if f"`{code}`" not in page} == set()

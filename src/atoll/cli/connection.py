@@ -48,8 +48,8 @@ class Target:
                 api_key = api_key or local.api_key
         if api_key is None:
             fail(
-                "No API key. Set ATOLL_API_KEY or give --api-key; on the server's machine, run this as the user "
-                "that can read its key (sudo)."
+                "No API key. Set ATOLL_API_KEY or give --api-key. On the server's machine, run this as root (sudo), "
+                "and set ATOLL_DATA_DIR if the server was started with --data-dir."
             )
         return base_url.rstrip("/"), api_key
 
@@ -143,7 +143,7 @@ def connect(target: Target) -> Iterator[Connection]:
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         fail(f"Cannot reach Atoll at {base_url}: {error}. Is it running (atoll serve)?")
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        fail(f"The base URL {base_url!r} cannot be used: {error}.", code=2)
+        fail(f"The base URL {base_url!r} cannot be used: {str(error).rstrip('.')}.", code=2)
     except httpx.HTTPError as error:
         fail(f"The connection to {base_url} broke: {str(error) or type(error).__name__}.")
 

@@ -121,6 +121,6 @@ Paste into Python (pip install openai):
 
   from openai import OpenAI
   client = OpenAI(base_url="{url}", api_key={key})
-  print(client.containers.create(name="demo"))
+  print(client.containers.create(name="hello"))
 
 """
