@@ -6,6 +6,7 @@ import socket
 import sys
 
 from atoll.guest.options import parse
+from atoll.guest.processes import ENDING_SIGNALS
 from atoll.guest.reactor import Reactor
 from atoll.guest.server import Server
 from atoll.guest.spawn import protect_agent
@@ -22,7 +23,7 @@ def main() -> None:
     listener = socket.socket(fileno=options.listen_fd)
     reactor = Reactor()
     server = Server(listener, options, reactor)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in ENDING_SIGNALS:
         signal.signal(number, lambda *_: server.shut_down())
     reactor.run()
 

@@ -9,6 +9,9 @@ from typing import Final
 
 from atoll.guest.options import People
 
+ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What asks the agent to end."""
+
 _ROUNDS_MAX: Final = 64
 
 
@@ -34,15 +37,18 @@ def _kill_all_of(uid: int) -> None:
     """Signal as ``uid`` what ``uid`` may signal; transfers keep the agent's real and saved uid and are spared.
 
     For this moment people's processes could signal the agent as well, but PID 1 takes no signal it has no handler
-    for, not even SIGKILL, from inside its namespace.
+    for, not even SIGKILL, from inside its namespace. So the handlers that would end it are away meanwhile.
     """
     own = os.getuid()
+    handlers = {number: signal.signal(number, signal.SIG_DFL) for number in ENDING_SIGNALS}
     os.setresuid(uid, uid, own)
     try:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(-1, signal.SIGKILL)
     finally:
         os.setresuid(own, own, own)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _kill_descendants(is_ours: Callable[[int], bool]) -> None:

@@ -72,6 +72,7 @@ class _Child:
             os.close(acknowledge_end)
             control_end.close()
         self.control.setblocking(False)
+        os.set_blocking(self.acknowledge, False)  # who sends images and does not wait for these may miss some
         self.decoder = FrameDecoder()
         self.requests = bytearray()
         self.messages: deque[tuple[FrameType, bytes]] = deque()

@@ -48,6 +48,23 @@ def test_people_cannot_look_into_the_agent(other: Agent) -> None:
     assert other.is_well()
 
 
+def test_people_cannot_end_the_agent_while_it_ends_them(first: Agent) -> None:
+    hammer = """
+import os, signal
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    if os.fork() == 0:
+        os.setsid()
+        print(flush=True)
+        while True:
+            try: os.kill(1, number)
+            except PermissionError: pass
+"""
+    for _ in range(20):
+        first.shell(f"python3 -c '{hammer}' | head -n 3")
+        assert first.call(op="restart").answer().result == {}
+    assert first.is_well()
+
+
 def test_files_belong_to_people(other: Agent) -> None:
     other.put("sub/up.txt", b"x")
     assert other.shell("stat -c '%u %g %a' sub sub/up.txt; rm sub/up.txt && rmdir sub").stdout == (

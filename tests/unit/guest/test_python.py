@@ -341,6 +341,21 @@ time.sleep(60)
     assert agent.python("1").stdout == "1\n"
 
 
+def test_images_forged_without_reading_their_receipts_do_not_hold_the_agent(agent: Agent) -> None:
+    code = """
+import os
+control = [fd for fd in range(3, 200) if os.path.lexists(f'/proc/self/fd/{fd}')
+           and os.readlink(f'/proc/self/fd/{fd}').startswith('socket:')][0]
+frames = b'\\x12\\0\\0\\0\\x0bimage/png\\0a' * 100_000
+while frames:
+    frames = frames[os.write(control, frames):]
+"""
+    answer = agent.python(code, images_max=1)
+    assert answer.outcome == "ok"
+    assert answer.result["images_omitted"] > 0
+    assert agent.python("1").stdout == "1\n"
+
+
 def test_files_made_and_changed_by_a_call_are_named(agent: Agent) -> None:
     (agent.data_dir / "old.txt").write_text("old")
     (agent.data_dir / "changed.txt").write_text("a")
