@@ -46,6 +46,7 @@ def make_root(recipe: Recipe, folder: Path, given: Path, lock: int, report: Repo
             errors="replace",
             env=_environment(),
             pass_fds=(lock,),
+            process_group=0,  # a terminal's Ctrl-C is for this process alone, which ends that one
         ) as process,
     ):
         assert process.stdout is not None  # noqa: S101 - asked for above

@@ -36,14 +36,19 @@ def fetch_wheels(recipe: Recipe, target: Path, stage: Stage) -> None:
         errors="replace",
         cwd=target,
         env={**os.environ, "LC_ALL": "C.UTF-8"},
+        process_group=0,  # a terminal's Ctrl-C is for this process alone, which ends that one
     ) as pip:
         assert pip.stdout is not None  # noqa: S101 - asked for above
         done = 0
-        for line in pip.stdout:
-            tail.append(line.rstrip())
-            if line.startswith("Collecting "):
-                stage.at(done, total, line.split()[1])
-                done += 1
+        try:
+            for line in pip.stdout:
+                tail.append(line.rstrip())
+                if line.startswith("Collecting "):
+                    stage.at(done, total, line.split()[1])
+                    done += 1
+        except BaseException:
+            pip.kill()
+            raise
     if pip.returncode != 0:
         raise BuildError("The Python packages cannot be fetched:\n" + "\n".join(tail))
 
