@@ -1,5 +1,6 @@
 """The server child: loads everything, becomes an ordinary user, then speaks HTTP."""
 
+import contextlib
 import importlib
 import math
 import socket
@@ -42,7 +43,8 @@ def run_server(task: Task) -> None:
     listening = socket.socket(fileno=task.listening_fd)
     app = create_app(task.settings, first_key=task.first_key)
     server = uvicorn.Server(_uvicorn_config(app, task.settings))
-    server.run(sockets=[listening])
+    with contextlib.suppress(SystemExit):  # uvicorn's own way out of a start that failed
+        server.run(sockets=[listening])
     if not server.started:
         sys.exit(EXIT_CANNOT_START)  # the log has the reason, and trying again would end the same way
 

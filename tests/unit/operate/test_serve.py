@@ -169,6 +169,12 @@ def test_a_second_ctrl_c_hurries(home: Home) -> None:
         assert answer.exception(15) is not None
 
 
+def test_a_server_that_cannot_start_says_why_once(home: Home) -> None:
+    said = home.refused("--runtime", "plain", "--port", "0", FAKE_SERVER_FAILS="1")
+    assert said.count("the fake server does not want to") == 1
+    assert "giving up" in said
+
+
 def test_settings_that_cannot_be_are_said_before_anything_is_made(home: Home) -> None:
     assert "port: 'x' (from --port) cannot be used" in home.refused("--port", "x")
     assert "ATOLL_API_KEY cannot be used" in home.refused(ATOLL_API_KEY="short")

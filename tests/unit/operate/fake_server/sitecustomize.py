@@ -49,6 +49,9 @@ def _who(settings: Any, first_key: str | None) -> dict[str, Any]:
 
 async def _live(receive: Callable[[], Awaitable[dict[str, Any]]], send: Send) -> None:
     await receive()
+    if "FAKE_SERVER_FAILS" in os.environ:
+        await send({"type": "lifespan.startup.failed", "message": "the fake server does not want to"})
+        return
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await send({"type": "lifespan.shutdown.complete"})
