@@ -141,6 +141,7 @@ for _name in ("kcore", "kallsyms", "keys", "timer_list", "sched_debug", "cmdline
     opening(f"proc_{_name}", f"/proc/{_name}")
 for _name in ("kmsg", "slabinfo", "vmallocinfo", "config.gz", "key-users", "kpageflags", "zoneinfo"):
     opening(f"proc_{_name}", f"/proc/{_name}")
+opening("proc_pressure", "/proc/pressure/memory", os.O_RDWR)
 ATTEMPTS["proc_scsi"] = lambda: os.listdir("/proc/scsi")[0]
 ATTEMPTS["proc_acpi"] = lambda: os.listdir("/proc/acpi")[0]
 writing("sysrq", "/proc/sysrq-trigger", b"h")
@@ -164,6 +165,7 @@ for _name in ("kmsg", "mem", "kvm", "fuse", "loop-control", "vda", "sda", "net/t
     opening(f"dev_{_name}", f"/dev/{_name}")
 # Calls that kernels were broken by, and those that rule a machine
 calling("bpf", 321, 0, BUFFER, 72)
+calling("io_setup", 206, 1, (ctypes.c_ulong * 1)(0))
 calling("io_uring_setup", 425, 8, BUFFER)
 calling("io_uring_enter", 426, 0, 0, 0, 0, 0, 0)
 calling("userfaultfd", 323, 0)

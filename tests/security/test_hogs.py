@@ -4,6 +4,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -162,6 +163,36 @@ def test_messages_that_nobody_takes(cell: Cell) -> None:
     )
     assert (code, output) == (0, "64 ENOSPC\n")
     cell.assert_well()
+
+
+def test_memory_of_network_sockets(cell: Cell) -> None:
+    before = _network_memory_pages()
+    code, output = cell.python(
+        "import socket\nserver = socket.create_server(('127.0.0.1', 0), backlog=64)\nkept = []\nn = 0\n"
+        "for _ in range(48):\n"
+        "    one = socket.socket()\n"
+        "    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)\n"
+        "    one.connect(server.getsockname())\n"
+        "    other, _ = server.accept()\n"
+        "    other.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)\n"
+        "    one.setblocking(False)\n"
+        "    kept += [one, other]\n"
+        "    try:\n"
+        "        while True: n += one.send(bytes(65536))\n"
+        "    except BlockingIOError: pass\n"
+        "print(n)\n"
+        "print(open('/proc/net/sockstat').read().split('mem ')[1].split()[0])\n"
+    )
+    if code == 0:  # otherwise the limit of memory has ended it, where that counts sockets too
+        sent, pages = map(int, output.split())
+        assert sent < SPEC.memory_bytes
+        assert (pages - before) * 4096 < SPEC.memory_bytes // 2
+    cell.assert_well()
+
+
+def _network_memory_pages() -> int:
+    """Give what TCP holds on the whole machine."""
+    return int(Path("/proc/net/sockstat").read_text().split("mem ")[1].split()[0])
 
 
 def test_terminals(cell: Cell) -> None:

@@ -7,7 +7,7 @@ import select
 import signal
 from collections.abc import Callable
 
-from atoll.runtime.oci import system_calls
+from atoll.runtime.oci import machine_limits, system_calls
 from atoll.runtime.oci.engine import Engine
 from atoll.supervisor.server import SupervisorServer
 from atoll.supervisor.settings import SupervisorSettings
@@ -66,5 +66,6 @@ def _open_engine(settings: SupervisorSettings) -> Engine:
     if most != 0:
         # Sandboxes inherit it: 1 keeps the kernel from handing their core dumps to a handler of the host (core(5)).
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+    machine_limits.raise_all()
     system_calls.unshare_mounts()
     return Engine(settings.oci)

@@ -68,6 +68,22 @@ def test_a_group_that_is_gone(root: Path) -> None:
     groups.remove("sbx_2")
 
 
+def test_memory_of_network_sockets_has_a_limit_of_its_own_in_v1(v1: Path) -> None:
+    limit = v1 / "memory/atoll" / ID / "memory.kmem.tcp.limit_in_bytes"
+    groups = cgroup.detect("/atoll", v1)
+    groups.limit_network_memory(ID)  # a kernel built without it
+    assert not limit.exists()
+    limit.write_text("9223372036854771712\n")
+    groups.limit_network_memory(ID)
+    assert limit.read_text().startswith(str(64 << 20))
+
+
+def test_memory_of_network_sockets_is_memory_in_v2(v2: Path) -> None:
+    before = sorted(v2.rglob("*"))
+    cgroup.detect("/atoll", v2).limit_network_memory(ID)
+    assert sorted(v2.rglob("*")) == before
+
+
 def test_freezing_v1(v1: Path) -> None:
     groups = cgroup.detect("atoll/", v1)
     state = v1 / "freezer/atoll" / ID / "freezer.state"

@@ -21,6 +21,8 @@ NEVER = [
     "fspick",
     "get_mempolicy",
     "init_module",
+    "io_setup",
+    "io_submit",
     "io_uring_enter",
     "io_uring_register",
     "io_uring_setup",

@@ -1,8 +1,8 @@
 """The control groups of sandboxes: where they are, what they measure, freezing and removing them; v1 and v2.
 
-Limits are set by the OCI runtime from the spec; this module only reads, freezes and removes. A sandbox's group is
-``<parent>/<sandbox id>`` under each controller (v1) or once (v2). ``root`` is an argument so that tests can give a
-folder that only looks like a cgroup file system.
+Limits are set by the OCI runtime from the spec, all but one; else this module reads, freezes and removes. A sandbox's
+group is ``<parent>/<sandbox id>`` under each controller (v1) or once (v2). ``root`` is an argument so that tests can
+give a folder that only looks like a cgroup file system.
 """
 
 import time
@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 DEFAULT_ROOT: Final = Path("/sys/fs/cgroup")
+NETWORK_MEMORY_BYTES_MAX: Final = 64 << 20
+"""On cgroup v1. Sockets of TCP and UDP take it from what the whole machine has for them, loopback or not."""
+
 _REMOVE_TIMEOUT_S: Final = 10.0
 
 
@@ -41,6 +44,10 @@ class Cgroups(Protocol):
 
     def processes(self, sandbox_id: str) -> list[int]:
         """Give the host's ids of the processes inside; none for a group that is gone."""
+        ...
+
+    def limit_network_memory(self, sandbox_id: str) -> None:
+        """Bound what network sockets hold where the limit of memory does not. Raises ``OSError``."""
         ...
 
     def freeze(self, sandbox_id: str) -> None:
@@ -94,6 +101,9 @@ class CgroupsV2:
     def processes(self, sandbox_id: str) -> list[int]:
         return _process_ids(self._file(sandbox_id, "cgroup.procs"))
 
+    def limit_network_memory(self, sandbox_id: str) -> None:
+        """Do nothing: it counts as memory."""
+
     def freeze(self, sandbox_id: str) -> None:
         _write_if_there(self._file(sandbox_id, "cgroup.freeze"), "1")
 
@@ -136,6 +146,12 @@ class CgroupsV1:
 
     def processes(self, sandbox_id: str) -> list[int]:
         return _process_ids(self._file("pids", sandbox_id, "cgroup.procs"))
+
+    def limit_network_memory(self, sandbox_id: str) -> None:
+        """Set the limit of its own that it has here; OCI runtimes have given up setting it."""
+        _write_if_there(
+            self._file("memory", sandbox_id, "memory.kmem.tcp.limit_in_bytes"), str(NETWORK_MEMORY_BYTES_MAX)
+        )
 
     def freeze(self, sandbox_id: str) -> None:
         _write_if_there(self._file("freezer", sandbox_id, "freezer.state"), "FROZEN")

@@ -68,6 +68,8 @@ class Runner:
             pid = self._binary.run(record.id, bundle, listener=listener.fileno(), output=trees.log)
         process = InitProcess(pid, record.id)
         try:
+            # Both before people's code: no socket of its that exists by then would count.
+            self._cgroups.limit_network_memory(record.id)
             ipc_limits.set_in_namespace_of(process.pidfd, first_id)
             identity = InitIdentity(pid=pid, start_ticks=process.start_ticks, boot_id=self._boot_id, slot=slot)
             identity.write(self._layout.identity(record.id))

@@ -33,6 +33,7 @@ MASKED_PATHS: Final = (
     "/proc/latency_stats",
     "/proc/modules",
     "/proc/pagetypeinfo",
+    "/proc/pressure",  # anyone may set triggers on the whole machine's
     "/proc/sched_debug",
     "/proc/schedstat",
     "/proc/scsi",
