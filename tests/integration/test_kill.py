@@ -145,9 +145,24 @@ def check(server: AtollServer, api: Api, answered: Answered) -> None:
                 assert hashlib.sha256(api.content(container_id, there[name])).hexdigest() == digest, name
     for container_id in listed:
         assert api.shell(container_id, "echo works")[0]["stdout"] == "works\n", "listed, and of no use"
-    wait_until(lambda: len(server.sandboxes_on_disk) == len(listed), what=f"{len(listed)} sandboxes, one for each row")
-    wait_until(lambda: len(machine.loop_devices_below(server.home)) == len(listed), what="as many loop devices")
-    wait_until(lambda: len(server.sandboxes_that_run) == len(listed), what="as many sandboxes that run")
+    one_for_each_row = dict.fromkeys(held(server), len(listed))
+    with contextlib.suppress(TimeoutError):
+        wait_until(lambda: counted(held(server)) == one_for_each_row, what="one sandbox for each row")
+    assert counted(held(server)) == one_for_each_row, held(server)
+
+
+def held(server: AtollServer) -> dict[str, list[str]]:
+    """Name what sandboxes hold of the machine."""
+    return {
+        "disks": sorted(server.sandboxes_on_disk),
+        "loop devices": sorted(machine.loop_devices_below(server.home)),
+        "cgroups": sorted(server.sandboxes_that_run),
+    }
+
+
+def counted(names: dict[str, list[str]]) -> dict[str, int]:
+    """Count the names of each kind."""
+    return {kind: len(found) for kind, found in names.items()}
 
 
 def test_kill_in_the_middle_of_everything(make_server: MakeServer) -> None:
