@@ -9,6 +9,8 @@ from typing import Any
 
 import uvicorn
 
+from atoll.operate.http_protocol import BoundedHttpProtocol
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -25,13 +27,15 @@ class Address:
 
 
 @asynccontextmanager
-async def serving(app: Any, *, shutdown_grace_s: int = 1) -> AsyncIterator[Address]:
+async def serving(
+    app: Any, *, shutdown_grace_s: int = 1, http: type[BoundedHttpProtocol] = BoundedHttpProtocol
+) -> AsyncIterator[Address]:
     """Serve on a free loopback port until the block ends; then stop as ``SIGTERM`` would."""
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
         port=0,
-        http="httptools",
+        http=http,
         ws="none",
         lifespan="on",
         log_config=None,

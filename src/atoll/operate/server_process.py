@@ -12,6 +12,7 @@ import uvicorn
 
 from atoll.operate import code_view
 from atoll.operate.child import EXIT_CANNOT_START
+from atoll.operate.http_protocol import BoundedHttpProtocol
 from atoll.operate.logs import configure_logging
 from atoll.operate.system_user import become, end_with_parent
 from atoll.operate.task import Task
@@ -21,7 +22,6 @@ _KEEP_ALIVE_S: Final = 75
 _LOADED_LATE: Final = (
     "uvloop",
     "uvicorn.loops.uvloop",
-    "uvicorn.protocols.http.httptools_impl",
     "uvicorn.lifespan.on",
 )
 
@@ -53,7 +53,7 @@ def _uvicorn_config(app: Callable[..., Any], settings: Settings) -> uvicorn.Conf
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHttpProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

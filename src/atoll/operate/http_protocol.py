@@ -1,0 +1,95 @@
+"""uvicorn's HTTP protocol with bounds on what a client may send before it is anybody.
+
+The parser keeps every header that comes, however many and however long, and waits for ever for the end of a request's
+head: a few connections of strangers, who need no key for it, would take all memory and all descriptors.
+"""
+
+from asyncio import AbstractEventLoop, TimerHandle, Transport
+from typing import Any, Final
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+HEAD_BYTES_MAX: Final = 64 * 1024
+"""A request's head, give or take what one read of the socket brings; so are the trailers after a body's chunks."""
+
+HEAD_S_MAX: Final = 30.0
+"""From the first byte of a head, or from the connection's beginning, to the head's end."""
+
+_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: 35\r\nconnection: close\r\n\r\nThe request's headers are too large"
+)
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    head_s_max = HEAD_S_MAX
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._head_bytes = 0
+        self._head_timer: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
+            if not self._is_answering:
+                self.transport.write(_TOO_LARGE)
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes = 0
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._head_bytes = 0
+        self._forget_head()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        # What is no body (sizes and extensions of chunks, trailers) counts from here.
+        self._head_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    @property
+    def _is_answering(self) -> bool:
+        cycle: Any = self.cycle  # ``None`` before the first request, whatever its annotation says
+        return cycle is not None and not cycle.response_complete
+
+    def _await_head(self) -> None:
+        self._forget_head()
+        self._head_timer = self.loop.call_later(self.head_s_max, self._head_is_late)
+
+    def _forget_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        if self._is_answering:
+            self._await_head()  # of the request after the one that still runs, whose answer is not to be cut off
+        elif not self.transport.is_closing():
+            self.transport.close()
