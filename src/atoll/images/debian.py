@@ -19,6 +19,7 @@ _NEWLY_INSTALLED: Final = re.compile(r"[0-9]+ upgraded, ([0-9]+) newly installed
 _DOWNLOADED: Final = re.compile(r"Get:[0-9]+ \S+ \S+ \S+ ([a-z0-9]\S*)")
 _HANDLED: Final = re.compile(r"(?:Unpacking|Setting up) ([a-z0-9+.-]+)")
 _PROCESSING: Final = re.compile(r"Processing /\S+/([A-Za-z0-9_.]+)-[0-9]")
+_TO_COMPILE: Final = re.compile(r"atoll: compiling ([0-9]+) files")
 _LEFT_OUT: Final = ("/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
 _PASSED_ON: Final = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 _PROGRAMS: Final = {"mmdebstrap": "mmdebstrap", "apt-get": "apt", "dpkg": "dpkg"}
@@ -117,9 +118,12 @@ class _Watcher:
     def __init__(self, report: Report) -> None:
         self._report = report
         self._rounds = iter(((0.05, 0.1, 0.18), (0.18, 0.3, 0.6)))
-        self._wheels = Stage(report, "Installing Python packages", start=0.6, end=0.85)
-        self._rest = Stage(report, "Preparing the image", start=0.85, end=0.95)
+        self._wheels = Stage(report, "Installing Python packages", start=0.6, end=0.7)
+        self._compiling = Stage(report, "Compiling Python packages", start=0.7, end=0.93)
+        self._rest = Stage(report, "Preparing the image", start=0.93, end=0.95)
         self._rest_steps = 0
+        self._to_compile = 0
+        self._compiled = 0
         self._expected = 0
         self._start_round(0)
 
@@ -139,9 +143,14 @@ class _Watcher:
             self._wheels.at(0.3, 1)
         elif line.startswith("Successfully installed"):
             self._wheels.at(1, 1)
+        elif match := _TO_COMPILE.match(line):
+            self._to_compile = int(match[1])
+        elif line.startswith("Compiling "):
+            self._compiled += 1
+            self._compiling.at(self._compiled, self._to_compile)
         elif line.startswith("atoll: "):
             self._rest_steps += 1
-            self._rest.at(self._rest_steps, 4, line.removeprefix("atoll: ").strip())
+            self._rest.at(self._rest_steps, 3, line.removeprefix("atoll: ").strip())
 
     def _start_round(self, expected: int) -> None:
         if expected > 0:

@@ -19,9 +19,9 @@ if [ -s "$input/requirements.txt" ]; then
         --no-compile --no-cache-dir --disable-pip-version-check --root-user-action=ignore --break-system-packages --progress-bar off \
         --requirement /tmp/wheels/requirements.txt
     rm -r "$root/tmp/wheels"
-    echo "atoll: compiling Python packages"
+    echo "atoll: compiling $(find "$root/usr/local/lib" -name '*.py' | wc -l) files"
     # Some packages carry files that are not meant for this Python: what does not compile is left alone.
-    chroot "$root" /usr/bin/python3 -m compileall -q -j 0 /usr/local/lib >/dev/null 2>&1 || true
+    chroot "$root" /usr/bin/python3 -u -m compileall -j 0 /usr/local/lib 2>/dev/null || true
 fi
 
 # People may install packages into their home, as in any virtual machine of theirs.
