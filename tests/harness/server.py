@@ -132,14 +132,14 @@ class AtollServer:
         """End processes with -9, all at once; the launcher lives and brings them back."""
         pids = [self.pid_of(role) for role in roles]
         for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+            machine.kill_9(pid)
         wait_until(lambda: not [pid for pid in pids if machine.is_alive(pid)], what=f"the end of {roles}")
 
     def reboot(self) -> None:
         """Do what a reboot does to Atoll: end all that runs at once, and forget everything that is not on disk."""
         self.kill_launcher()
         for pid in machine.processes_of(self.home, self.cgroup_parent):
-            os.kill(pid, signal.SIGKILL)
+            machine.kill_9(pid)
         wait_until(lambda: not machine.sandbox_processes(self.cgroup_parent), what="the end of all sandboxes")
         wait_until(lambda: not machine.loop_devices_below(self.home), what="loop devices freed")
         for cgroup in sorted(machine.cgroups_below(self.cgroup_parent), reverse=True):
@@ -214,8 +214,7 @@ class AtollServer:
             self._launcher.kill()
             self._launcher.wait()
         for pid in machine.processes_of(self.home, self.cgroup_parent):
-            if machine.is_alive(pid):
-                os.kill(pid, signal.SIGKILL)
+            machine.kill_9(pid)
         shutil.rmtree(self.home, ignore_errors=True)
 
     def _running_launcher(self) -> subprocess.Popen[bytes]:

@@ -1,5 +1,6 @@
 """Many at once: containers, calls on one container, and clients that go away."""
 
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from tests.harness.api import Api, logs_of
+from tests.harness.poll import wait_until
 
 T = TypeVar("T")
 
@@ -56,6 +58,13 @@ def test_random_numbers_differ(oci_api: Api) -> None:
         oci_api.delete(container_id)
 
 
+def calls_waiting(api: Api) -> float:
+    """Ask the server how many Python calls wait for their turn."""
+    text = api.send("GET", api.base_url.removesuffix("/v1") + "/metrics").text
+    found = re.search(r'^atoll_calls_waiting\{kind="python"\} ([0-9.e+]+)$', text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
 def test_calls_on_one_container_run_one_by_one_in_order(container: str, oci_api: Api) -> None:
     path = f"/containers/{container}/code_interpreter_calls"
     holding = (
@@ -66,7 +75,7 @@ def test_calls_on_one_container_run_one_by_one_in_order(container: str, oci_api:
         waiting: list[Future[str]] = []
         for number in range(8):
             waiting.append(pool.submit(oci_api.logs, container, f"order.append({number})\nprint(order[-1])"))
-            oci_api.retrieve(container)  # two answers later, the call before has its place in the queue
+            wait_until(lambda: calls_waiting(oci_api) == len(waiting), what="the call in the queue")
             oci_api.retrieve(container)
         assert not any(future.done() for future in waiting)
         oci_api.upload(container, "go", b"")

@@ -3,10 +3,8 @@
 import contextlib
 import hashlib
 import itertools
-import os
 import random
 import secrets
-import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -237,7 +235,7 @@ def test_sandbox_killed_from_outside(make_server: MakeServer) -> None:
     api.upload(container_id, "kept.txt", b"kept")
     api.logs(container_id, "gone = 1")
     for pid in machine.sandbox_processes(server.cgroup_parent):
-        kill_9(pid)
+        machine.kill_9(pid)
     wait_until(lambda: not machine.sandbox_processes(server.cgroup_parent), what="the end of the sandbox's processes")
     assert api.logs(container_id, "print(open('kept.txt').read())") == "kept\n"
     assert api.retrieve(container_id)["status"] == "running"
@@ -273,9 +271,3 @@ def test_reboot_then_delete_without_use(make_server: MakeServer) -> None:
     server.start()
     api.delete(container_id)
     wait_until(lambda: not server.sandboxes_on_disk, what="its disk removed")
-
-
-def kill_9(pid: int) -> None:
-    """End a process; one that is gone already is fine."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
