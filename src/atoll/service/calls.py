@@ -91,8 +91,8 @@ class Calls:
     ) -> AsyncGenerator[ShellEvent, None]:
         """Run commands; the first event is ``CallStarted``, the last ``ShellEnded``. Closing it interrupts the call."""
         timeout_ms = self._timeout_ms(call.timeout_ms)
-        output_chars_max = self._output_chars_max(call.max_output_length)
         self._check_commands(call.commands)
+        output_chars_max = self._output_chars_max(call.max_output_length, len(call.commands))
         async with self._turn(project_id, container_id) as (container, agent):
             yield CallStarted(CallId(self._ids.new("sho_")))
             events = self._when_free(lambda: agent.shell(call.commands, timeout_ms, output_chars_max))
@@ -127,11 +127,13 @@ class Calls:
         check_integer("timeout_ms", asked, 1, self._limits.timeout_ms_max)
         return asked
 
-    def _output_chars_max(self, asked: int | None) -> int:
+    def _output_chars_max(self, asked: int | None, commands_count: int) -> int:
+        """Give each command's limit: an answer is held in memory as a whole, so together they have one call's."""
+        share = self._limits.output_bytes_max // commands_count
         if asked is None:
-            return self._limits.output_bytes_max
+            return share
         check_integer("max_output_length", asked, 0, self._limits.output_bytes_max)
-        return asked
+        return min(asked, share)
 
     def _check_commands(self, commands: tuple[str, ...]) -> None:
         if not commands:

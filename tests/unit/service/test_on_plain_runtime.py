@@ -89,6 +89,19 @@ async def test_a_shell_call(place: Place) -> None:
     assert [file.path for file in told[-1].files] == ["/mnt/data/made"]
 
 
+@pytest.mark.parametrize("asked", [None, 10 << 20])
+async def test_the_commands_of_a_call_share_its_output(place: Place, asked: int | None) -> None:
+    container = await place.container()
+    count, most = 4, place.services.limits.output_bytes_max
+    command = f"head -c {most // 2} /dev/zero | tr '\\0' x"
+    call = ShellCall(commands=(command,) * count, max_output_length=asked)
+    sizes = [0] * count
+    async for event in place.services.calls.run_shell(place.project, container.id, call):
+        if isinstance(event, CommandOutput):
+            sizes[event.index] += event.stdout.count("x")
+    assert sizes == [most // count] * count
+
+
 async def test_a_left_call_frees_the_container_for_the_next(place: Place) -> None:
     container = await place.container()
     call = PythonCall(code="print('up', flush=True)\nimport time\nwhile True: time.sleep(1)")
