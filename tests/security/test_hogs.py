@@ -1,5 +1,7 @@
 """A sandbox that takes all it can gets what it was promised and no more; afterwards it is well, and so is the host."""
 
+import ctypes
+import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -193,6 +195,33 @@ def test_memory_of_network_sockets(cell: Cell) -> None:
 def _network_memory_pages() -> int:
     """Give what TCP holds on the whole machine."""
     return int(Path("/proc/net/sockstat").read_text().split("mem ")[1].split()[0])
+
+
+def test_inotify(cell: Cell) -> None:
+    # The kernel counts them against the host's root as well, who by default has 128 for all sandboxes and itself.
+    _, output = cell.people(
+        'python3 -c "import ctypes, time; print(sum(ctypes.CDLL(None).inotify_init() >= 0 for _ in range(1000)), '
+        'flush=True); time.sleep(600)" > /tmp/count & while ! grep -s . /tmp/count; do sleep 0.1; done'
+    )
+    assert output == "1000\n"
+    descriptor = ctypes.CDLL(None).inotify_init()
+    assert descriptor >= 0
+    os.close(descriptor)
+    cell.assert_well()
+
+
+def test_timers(cell: Cell) -> None:
+    code, output = cell.python(
+        "import ctypes, errno\nlibc = ctypes.CDLL(None, use_errno=True)\ntimer = ctypes.c_void_p()\nn = 0\n"
+        "while n < 5000 and libc.timer_create(1, None, ctypes.byref(timer)) == 0: n += 1\n"
+        "print(n, errno.errorcode[ctypes.get_errno()])"
+    )
+    assert (code, output.split()[1]) == (0, "EAGAIN")
+    assert int(output.split()[0]) <= 1024
+    # An agent that was taken over has no more of them.
+    limits = Path(f"/proc/{cell.init_pid}/limits").read_text().splitlines()
+    assert [line.split()[3:5] for line in limits if line.startswith("Max pending signals")] == [["1024", "1024"]]
+    cell.assert_well()
 
 
 def test_terminals(cell: Cell) -> None:

@@ -20,14 +20,18 @@ _PR_SET_NO_NEW_PRIVS: Final = 38
 
 # People's code yields to the agent, so that a fork bomb can still be stopped quickly.
 _NICE: Final = 5
+# Timers and queued signals count against the user who made the user namespace too, which is the host's root for every
+# sandbox: at the kernel's default one sandbox takes them all, and no program of root's gets a timer any more.
+_SIGNALS_PENDING_MAX: Final = 1024
 _CANNOT_START: Final = 127
 _RESET: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 
 
 def protect_agent() -> None:
-    """Make the agent's memory unreadable to others, and orphans of people's code its children."""
+    """Make the agent's memory unreadable to others, orphans of people's code its children, and bound what all share."""
     _LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _lower(resource.RLIMIT_SIGPENDING, _SIGNALS_PENDING_MAX)
 
 
 @contextlib.contextmanager

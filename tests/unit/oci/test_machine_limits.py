@@ -7,19 +7,20 @@ import pytest
 from atoll.runtime.oci import machine_limits
 
 FILES, PIDS = "fs/file-max", "kernel/pid_max"
+DEFAULTS = {FILES: 2_466_170, PIDS: 32_768, "fs/inotify/max_user_instances": 128, "fs/inotify/max_user_watches": 8192}
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for name, value in ((FILES, 2_466_170), (PIDS, 32_768)):
-        (tmp_path / name).parent.mkdir()
+    for name, value in DEFAULTS.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"{value}\n")
     return tmp_path
 
 
 def test_low_ones_are_raised(root: Path) -> None:
     machine_limits.raise_all(root)
-    assert {name: int((root / name).read_text()) for name in (FILES, PIDS)} == machine_limits.LEAST
+    assert {name: int((root / name).read_text()) for name in DEFAULTS} == machine_limits.LEAST
 
 
 def test_high_ones_are_left_alone(root: Path) -> None:

@@ -1,8 +1,10 @@
-"""Raises what the whole machine has one number for and no cgroup can share out: open files and process numbers.
+"""Raises what the whole machine has one number for and no cgroup can share out: open files, process numbers, inotify.
 
 A sandbox's processes may each open thousands of files, together more than many a kernel's default for all of the
-machine; from then on nobody else but root could open one, the server's connections neither. What an open file costs
-is memory that counts against the sandbox, so memory is bound enough. systemd raises both in the same way.
+machine; from then on nobody else but root could open one, the server's connections neither. What inotify gives counts
+against the user who made the user namespace too, which is the host's root for every sandbox: 128 instances for all of
+them together, and for root's own programs. What any of it costs is memory that counts against the sandbox, so memory
+is bound enough. systemd raises the first two in the same way.
 """
 
 import logging
@@ -11,7 +13,12 @@ from typing import Final
 
 _log = logging.getLogger(__name__)
 
-LEAST: Final = {"fs/file-max": (1 << 63) - 1, "kernel/pid_max": 1 << 22}
+LEAST: Final = {
+    "fs/file-max": (1 << 63) - 1,
+    "fs/inotify/max_user_instances": (1 << 31) - 1,
+    "fs/inotify/max_user_watches": (1 << 31) - 1,
+    "kernel/pid_max": 1 << 22,
+}
 _PROC_SYS: Final = Path("/proc/sys")
 
 
