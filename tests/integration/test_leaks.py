@@ -15,8 +15,8 @@ AT_ONCE = 8
 PYTHON_EVERY = 10
 ROLES: tuple[Role, ...] = ("server", "supervisor")
 
-# The allocator and caches settle; a leak of 100 KiB for each container would be 20 MiB.
-MEMORY_GROWTH_BYTES_MAX = 12 << 20
+# Allocator and caches settle at about 1 MiB more; a leak of 100 KiB for each container would be 20 MiB.
+MEMORY_GROWTH_BYTES_MAX = 6 << 20
 # Connections to the database and to clients that are kept open come and go by a few.
 DESCRIPTOR_GROWTH_MAX = 4
 
