@@ -3,7 +3,7 @@
 import asyncio
 from typing import Self
 
-from atoll.agent.errors import AgentMisbehavedError, AgentRefusedError
+from atoll.agent.errors import AgentGoneError, AgentMisbehavedError, AgentRefusedError
 from atoll.agent.exchange import Exchange
 from atoll.agent.fields import INT64_MAX, read_fields, read_integer, read_string
 from atoll.agent.patience import Patience
@@ -53,7 +53,12 @@ class Download:
         return asyncio.get_running_loop().time() + self._patience.idle_s
 
     async def _next(self) -> bytes:
-        frame_type, payload = await self._exchange.receive(until=self._until())
+        try:
+            frame_type, payload = await self._exchange.receive(until=self._until())
+        except AgentGoneError:
+            if self._bytes_left:
+                raise
+            return b""  # every byte is here: the container was deleted before the agent could say so
         if frame_type is FrameType.RESULT:
             self._check_end()
             return b""

@@ -574,6 +574,15 @@ class TestDownloads:
         with pytest.raises(AgentMisbehavedError):
             await all_of(content.chunks)
 
+    async def test_a_file_is_whole_with_its_last_byte(self, stage: Stage) -> None:
+        content = await stage.client(hangs_up_after(opened(6), data(b"abcdef"))).get_file("/mnt/data/a")
+        assert [chunk async for chunk in content.chunks] == [b"abcdef"]
+
+    async def test_a_hang_up_before_the_last_byte_is_an_error(self, stage: Stage) -> None:
+        content = await stage.client(hangs_up_after(opened(6), data(b"abcde"))).get_file("/mnt/data/a")
+        with pytest.raises(AgentGoneError):
+            _ = [chunk async for chunk in content.chunks]
+
     async def test_a_file_that_became_shorter_is_an_honest_error(self, stage: Stage) -> None:
         content = await stage.client(says(opened(6), data(b"abc"), result({}))).get_file("/mnt/data/a")
         with pytest.raises(AgentRefusedError):
