@@ -80,6 +80,9 @@ class PlainRuntime:
     async def dial(self, sandbox_id: SandboxId) -> Stream:
         """Connect to the agent's socket."""
         self._record(sandbox_id)
+        keeper = self._keepers.get(sandbox_id)
+        if keeper is None or not keeper.running:  # an agent of an earlier server may still listen, and is about to end
+            raise SandboxNotRunningError("the sandbox does not run")
         try:
             return await dial(self._folders.path(sandbox_id))
         except SandboxNotRunningError:
