@@ -141,6 +141,25 @@ class Settings:
     sandboxes_max: Annotated[
         int, Description("Sandboxes that may be there at once, on the whole machine.", "Sandboxes", low=1, high=4096)
     ] = 1000
+    pool_min: Annotated[
+        int,
+        Description(
+            "Sandboxes that are always kept ready (never more than `pool_max`). Each takes about 100 MB of memory.",
+            "Sandboxes",
+            low=0,
+            high=1024,
+        ),
+    ] = 2
+    pool_max: Annotated[
+        int,
+        Description(
+            "The most sandboxes that are kept ready; between this and `pool_min`, as many as were asked for in the "
+            "last minute. 0 keeps none: every container is made when it is asked for.",
+            "Sandboxes",
+            low=0,
+            high=1024,
+        ),
+    ] = 8
     memory_overcommit: Annotated[
         float,
         Description(

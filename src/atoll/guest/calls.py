@@ -18,6 +18,7 @@ from atoll.guest.requests import PythonRequest, ShellRequest, StopReason
 from atoll.guest.room import Room
 from atoll.guest.shell_call import ShellCall
 from atoll.guest.tree import Walk, walk_in_slices
+from atoll.guest.warm_up import WarmUp
 
 # The host keeps its own queue; these few only cover a call that starts while a stopped one is still ending.
 _WAITING_MAX: Final = 8
@@ -57,6 +58,10 @@ class Calls:
     def python(self, request: PythonRequest, connection: Connection) -> None:
         """Run code when its turn comes."""
         self._enqueue(_Call(connection, lambda call: self._make_python(request, call)))
+
+    def warm(self, modules: tuple[str, ...], connection: Connection) -> None:
+        """Start Python and let it import ``modules``, when its turn comes."""
+        self._enqueue(_Call(connection, lambda call: WarmUp(modules, self._python, lambda: self._warmed(call))))
 
     def shell(self, request: ShellRequest, connection: Connection) -> None:
         """Run commands when their turn comes."""
@@ -112,6 +117,10 @@ class Calls:
             return
         call.result = result
         self._look(call, call.changes.note_after, lambda _is_complete: self._answer(call))
+
+    def _warmed(self, call: _Call) -> None:
+        call.connection.finish(FrameType.RESULT, {})
+        self._leave(call)
 
     def _answer(self, call: _Call) -> None:
         files = call.changes.files if call.changes is not None else []

@@ -4,7 +4,8 @@ Runs as a program of its own, as people's user, and imports nothing of Atoll. Te
 are one pipe. Images and the end of a call go over ``control`` in frames of the guest protocol's form; after an image
 the shell waits for one byte on ``acknowledge``, so that text before and after it keeps its place.
 
-Frames in: 1 JSON ``{"code": str}``. Frames out: 19 ``{"event": "ready"}`` once, 18 image, 20 ``{"ok": bool}``.
+Frames in: 1 JSON ``{"code": str}``, or ``{"warm": [MODULE...]}`` before the first of these.
+Frames out: 19 ``{"event": "ready"}`` once, 18 image, 20 ``{"ok": bool}``.
 """
 
 import sys
@@ -21,6 +22,7 @@ import ctypes
 import faulthandler
 import fcntl
 import getpass
+import importlib
 import importlib.util
 import io
 import json
@@ -154,7 +156,7 @@ def serve(control: int, acknowledge: int, data_dir: str) -> None:
     sys.addaudithook(_flush_before_processes)
     channel.send(_EVENT, {"event": "ready"})
     while (request := channel.receive()) is not None:
-        ok = _run(shell, interrupts, request["code"])
+        ok = _warm(shell, request["warm"]) if "warm" in request else _run(shell, interrupts, request["code"])
         if os.getpid() != channel.owner:
             flush()
             os._exit(0)  # a fork that ran out of code to run; it must not answer in its parent's name
@@ -175,6 +177,16 @@ def _run(shell: "_Shell", interrupts: "_Interrupts", code: str) -> bool:
     except BaseException:  # noqa: BLE001 - nothing that people's code raises may end the loop
         shell.showtraceback()
         return False
+
+
+def _warm(shell: "_Shell", modules: list[str]) -> bool:
+    """Import what people will, and go once through all that a call goes through; leave nothing to be seen."""
+    for name in modules:
+        with contextlib.suppress(BaseException):
+            importlib.import_module(name)
+    shell.run_cell("None", store_history=False, silent=True)  # type: ignore[no-untyped-call]
+    importlib.invalidate_caches()
+    return True
 
 
 class _Interrupts:

@@ -13,6 +13,8 @@ Operations, their fields and their results:
                 ``EVENT {"event": "command_ended", "index": i, "exit_code": n | null}`` (null: out of time or
                 interrupted); RESULT ``{"outcome": OUTCOME, "files": [FILE...]}``
 ``interrupt``   -> RESULT ``{"interrupted": bool}``: stops the call that runs, if one does
+``warm``        ``modules`` -> RESULT ``{}``: starts the Python and lets it import these, before any call. Nothing of it
+                is seen later; a module that cannot be imported is left out, a Python that runs is left alone
 ``restart``     -> RESULT ``{}``: ends every process of people's code; the next call has a fresh Python
 ``files_list``  -> ``EVENT {"event": "files", "files": [FILE...]}`` in batches; RESULT ``{"complete": bool}``
 ``file_put``    ``path``, ``exclusive`` (refuse to replace), then ``DATA``... ``END`` -> RESULT FILE. Nothing is

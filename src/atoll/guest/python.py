@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -79,6 +80,7 @@ class _Child:
         self.barrier: int | None = None
         self.end: ChildEnd | None = None
         self.is_ready = False
+        self.is_used = False
         self.text_ended = False
         self.control_ended = False
 
@@ -114,10 +116,21 @@ class Python:
 
     def run(self, code: str, listener: Listener) -> None:
         """Run ``code``; everything that comes of it goes to ``listener``. Raises ``OSError`` when there is no room."""
+        child = self._started()
+        child.is_used = True
+        self._ask(child, {"code": code}, listener)
+
+    def warm(self, modules: Sequence[str], listener: Listener) -> None:
+        """Start a Python and let it import ``modules``. Raises ``OSError`` when there is no room."""
+        self._ask(self._started(), {"warm": list(modules)}, listener)
+
+    def _started(self) -> _Child:
         if self._child is None:
             self._child = _Child(self._options)
             self._reactor.watch_child(self._child.pid, self._on_exit, self._crash)
-        child = self._child
+        return self._child
+
+    def _ask(self, child: _Child, request: dict[str, Any], listener: Listener) -> None:
         self._collect_waiting_text(child)
         text = self._take_idle_output()
         self._listener = listener
@@ -127,7 +140,7 @@ class Python:
             self._resume = None
         if text:
             listener.text(text)
-        child.requests += encode_json(FrameType.REQUEST, {"code": code})
+        child.requests += encode_json(FrameType.REQUEST, request)
         self._send_requests()
         self.go_on()
 
@@ -223,7 +236,7 @@ class Python:
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.died(end)
-        elif not self._is_ending_expected:
+        elif child.is_used and not self._is_ending_expected:
             line = f"{describe(end)} between two calls. Variables are lost; files in /mnt/data are kept."
             self._idle_head += self._idle_output.write_line(f"[atoll] {line}")
 

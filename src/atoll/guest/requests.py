@@ -11,6 +11,7 @@ _OUTPUT_CHARS_DEFAULT: Final = 10 * 1024 * 1024
 _IMAGES_MAX: Final = 10_000
 _COMMANDS_MAX: Final = 10_000
 _FILE_BYTES_MAX: Final = 1 << 62
+_MODULES_MAX: Final = 256
 
 
 class RequestError(ValueError):
@@ -61,6 +62,14 @@ def read_python(fields: dict[str, Any]) -> PythonRequest:
         output_bytes_max=_number(fields, "output_bytes_max", 0, _OUTPUT_MAX),
         images_max=_number(fields, "images_max", 0, _IMAGES_MAX),
     )
+
+
+def read_warm(fields: dict[str, Any]) -> tuple[str, ...]:
+    """Give ``modules`` of ``warm``. Raises ``RequestError``."""
+    modules = fields.get("modules")
+    if not isinstance(modules, list) or len(modules) > _MODULES_MAX:
+        raise RequestError(f"modules must be a list of at most {_MODULES_MAX} names")
+    return tuple(_command(module) for module in modules)
 
 
 def read_shell(fields: dict[str, Any]) -> ShellRequest:

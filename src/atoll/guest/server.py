@@ -11,7 +11,7 @@ from atoll.guest.options import Options
 from atoll.guest.paths import PathError, parts_of
 from atoll.guest.protocol import PROTOCOL_VERSION, FrameType, ProtocolError, decode_json, encode_json
 from atoll.guest.reactor import READ, Reactor, log
-from atoll.guest.requests import RequestError, read_get, read_put, read_python, read_shell
+from atoll.guest.requests import RequestError, read_get, read_put, read_python, read_shell, read_warm
 from atoll.guest.room import Room
 from atoll.guest.spawn import become, fork
 from atoll.guest.transfer import Peer, carry_out, delete, get, put
@@ -86,6 +86,8 @@ class Server:
                 self._calls.python(read_python(fields), connection)
             case "shell":
                 self._calls.shell(read_shell(fields), connection)
+            case "warm":
+                self._calls.warm(read_warm(fields), connection)
             case "interrupt":
                 connection.finish(FrameType.RESULT, {"interrupted": self._calls.interrupt()})
             case "restart":

@@ -1,7 +1,11 @@
 """The supervisor child: keeps root's rights, and is told of the settings only what concerns it."""
 
+import os
+
+from atoll.model.containers import NewContainer
 from atoll.operate.logs import configure_logging
 from atoll.operate.system_user import SystemUser, UserError
+from atoll.runtime.contract import SandboxSpec
 from atoll.runtime.oci.layout import AlreadyLockedError
 from atoll.runtime.oci.requirements import MachineUnfitError
 from atoll.runtime.oci.settings import OciSettings
@@ -38,8 +42,21 @@ def supervisor_settings(settings: Settings, user: SystemUser) -> SupervisorSetti
             memory_free_bytes_min=settings.memory_free_bytes_min,
             disk_overcommit=settings.disk_overcommit,
             disk_free_bytes_min=settings.disk_free_bytes_min,
+            pool_spec=_pool_spec(settings),
+            pool_min=settings.pool_min,
+            pool_max=settings.pool_max,
         ),
         socket_path=settings.supervisor_socket_path,
         server_uid=user.uid,
         server_gid=user.gid,
+    )
+
+
+def _pool_spec(settings: Settings) -> SandboxSpec:
+    """Give what a container has whose maker asks for nothing in particular."""
+    return SandboxSpec(
+        memory_bytes=NewContainer(name="").memory_limit.size_bytes,
+        disk_bytes=settings.disk_bytes,
+        pids_max=settings.pids_max,
+        cpus=settings.cpus if settings.cpus is not None else float(os.cpu_count() or 1),
     )

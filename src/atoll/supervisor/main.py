@@ -24,6 +24,7 @@ def run(settings: SupervisorSettings) -> None:
     wait_for_end = _end_signal()
     engine = _open_engine(settings)
     server = SupervisorServer(engine, settings)
+    engine.keep_pool()
     _log.info("the supervisor serves")
     wait_for_end()
     server.close()

@@ -55,6 +55,12 @@ def check_spec(spec: SandboxSpec, machine_memory_bytes: int) -> None:
         raise SpecRefusedError(f"a sandbox needs at least {_CPUS_MIN} of a CPU")
 
 
+def is_short(machine: Machine) -> bool:
+    """Tell whether something is really used up, and not only promised."""
+    is_memory_short = machine.memory_free_bytes < machine.memory_free_bytes_min
+    return is_memory_short or machine.disk_free_bytes <= machine.disk_free_bytes_min
+
+
 def check_room(spec: SandboxSpec, machine: Machine, committed: Committed, *, is_new: bool) -> None:
     """Raise ``NoRoomError`` when this sandbox cannot be let in now.
 

@@ -21,12 +21,14 @@ class Run:
 class Box:
     """A sandbox. ``lock`` is held while it is brought up, ended or destroyed; reading needs none.
 
-    ``is_made`` is false until create is done: until then nobody knows of it. ``holds_memory`` says that its memory is
-    promised. ``freeing`` is the tidying after its last run; it has to be over before the next.
+    ``is_made`` is false until create is done: until then nobody knows of it. ``is_pooled`` says that it waits for a
+    create to be made somebody's own: it has no record on disk, and nothing is promised to it. ``holds_memory`` says
+    that its memory is promised. ``freeing`` is the tidying after its last run; it has to be over before the next.
     """
 
     record: Record
     is_made: bool = False
+    is_pooled: bool = False
     is_destroyed: bool = False
     holds_memory: bool = False
     run: Run | None = None

@@ -1,20 +1,25 @@
 """The control groups of sandboxes: where they are, what they measure, freezing and removing them; v1 and v2.
 
-Limits are set by the OCI runtime from the spec, all but one; else this module reads, freezes and removes. A sandbox's
-group is ``<parent>/<sandbox id>`` under each controller (v1) or once (v2). ``root`` is an argument so that tests can
-give a folder that only looks like a cgroup file system.
+Limits are first set by the OCI runtime from the spec, all but one; this module changes them, reads, freezes and
+removes. A sandbox's group is ``<parent>/<sandbox id>`` under each controller (v1) or once (v2). ``root`` is an
+argument so that tests can give a folder that only looks like a cgroup file system.
 """
 
+import errno
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
+from atoll.runtime.contract import SandboxSpec
+
 DEFAULT_ROOT: Final = Path("/sys/fs/cgroup")
 NETWORK_MEMORY_BYTES_MAX: Final = 64 << 20
 """On cgroup v1. Sockets of TCP and UDP take it from what the whole machine has for them, loopback or not."""
 
+CPU_PERIOD_US: Final = 100_000
+_CPU_QUOTA_US_MIN: Final = 1000
 _REMOVE_TIMEOUT_S: Final = 10.0
 
 
@@ -50,6 +55,17 @@ class Cgroups(Protocol):
         """Bound what network sockets hold where the limit of memory does not. Raises ``OSError``."""
         ...
 
+    def limit(self, sandbox_id: str, before: SandboxSpec, after: SandboxSpec) -> None:
+        """Change memory, processes and CPU from what one spec says to what the other does.
+
+        Raises ``OSError`` when there is more memory in use than it may have, or when the group is gone.
+        """
+        ...
+
+    def yield_cpu(self, sandbox_id: str, *, to_all: bool) -> None:
+        """Let everything else on the machine go before this one, or make it equal again. Raises ``OSError``."""
+        ...
+
     def freeze(self, sandbox_id: str) -> None:
         """Stop everything inside; a group that is gone is left alone."""
         ...
@@ -72,6 +88,11 @@ def detect(parent: str, root: Path = DEFAULT_ROOT) -> Cgroups:
     if (root / "cgroup.controllers").exists():
         return CgroupsV2(parent, root)
     return CgroupsV1(parent, root)
+
+
+def cpu_quota_us(cpus: float) -> int:
+    """Give the time of each period that so many cores are. Pure."""
+    return max(_CPU_QUOTA_US_MIN, round(cpus * CPU_PERIOD_US))
 
 
 class CgroupsV2:
@@ -103,6 +124,17 @@ class CgroupsV2:
 
     def limit_network_memory(self, sandbox_id: str) -> None:
         """Do nothing: it counts as memory."""
+
+    def limit(self, sandbox_id: str, before: SandboxSpec, after: SandboxSpec) -> None:
+        # memory.swap.max stays 0. Below what is in use the kernel would end processes instead of refusing.
+        if after.memory_bytes < before.memory_bytes and self.memory_bytes(sandbox_id) > after.memory_bytes:
+            raise OSError(errno.EBUSY, "more memory is in use")
+        _write(self._file(sandbox_id, "memory.max"), after.memory_bytes)
+        _write(self._file(sandbox_id, "pids.max"), after.pids_max)
+        _write(self._file(sandbox_id, "cpu.max"), f"{cpu_quota_us(after.cpus)} {CPU_PERIOD_US}")
+
+    def yield_cpu(self, sandbox_id: str, *, to_all: bool) -> None:
+        _write(self._file(sandbox_id, "cpu.weight"), 1 if to_all else 100)
 
     def freeze(self, sandbox_id: str) -> None:
         _write_if_there(self._file(sandbox_id, "cgroup.freeze"), "1")
@@ -153,6 +185,19 @@ class CgroupsV1:
             self._file("memory", sandbox_id, "memory.kmem.tcp.limit_in_bytes"), str(NETWORK_MEMORY_BYTES_MAX)
         )
 
+    def limit(self, sandbox_id: str, before: SandboxSpec, after: SandboxSpec) -> None:
+        memory = ["memory.limit_in_bytes"]
+        if self.swap_limited:
+            # Memory with swap may never be less than memory alone, so the order depends on the direction.
+            memory.insert(0 if after.memory_bytes > before.memory_bytes else 1, "memory.memsw.limit_in_bytes")
+        for name in memory:
+            _write(self._file("memory", sandbox_id, name), after.memory_bytes)
+        _write(self._file("pids", sandbox_id, "pids.max"), after.pids_max)
+        _write(self._file("cpu", sandbox_id, "cpu.cfs_quota_us"), cpu_quota_us(after.cpus))
+
+    def yield_cpu(self, sandbox_id: str, *, to_all: bool) -> None:
+        _write(self._file("cpu", sandbox_id, "cpu.shares"), 2 if to_all else 1024)
+
     def freeze(self, sandbox_id: str) -> None:
         _write_if_there(self._file("freezer", sandbox_id, "freezer.state"), "FROZEN")
 
@@ -188,6 +233,11 @@ def _process_ids(path: Path) -> list[int]:
         return [int(line) for line in path.read_text().split()]
     except OSError:  # gone: ENOENT before the read, ENODEV within it
         return []
+
+
+def _write(path: Path, value: object) -> None:
+    with path.open("r+") as file:  # never makes a file: in a group that is gone there is none
+        file.write(str(value))
 
 
 def _write_if_there(path: Path, text: str) -> None:

@@ -2,9 +2,10 @@
 
 What is durable of a sandbox is its folder: record first, disk second. From the moment that the disk has its name the
 sandbox may have been answered for, so from then on only ``destroy`` removes it; a folder without one is the rest of a
-create that a crash cut off. Moving the folder into the trash is what destroys; all else is tidying, which the next
-start takes up again when a crash cuts it off. What runs is found again by its first process, told apart by number,
-start time and cgroup.
+create that a crash cut off. So is one without a record, and such are those of the pool: taking one for a create is
+writing its record. Moving the folder into the trash is what destroys; all else is tidying, which the next start takes
+up again when a crash cuts it off. What runs is found again by its first process, told apart by number, start time and
+cgroup.
 """
 
 import errno
@@ -17,10 +18,11 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from socket import socket
-from typing import Final
+from typing import Final, TypeVar
 
 from atoll.model.ids import IdGenerator, SandboxId
 from atoll.runtime.contract import (
@@ -33,17 +35,21 @@ from atoll.runtime.contract import (
     SandboxSpec,
     Usage,
 )
-from atoll.runtime.oci import admission, agent_socket, cgroup, image, init_process, layout, record, requirements
+from atoll.runtime.oci import admission, agent_socket, cgroup, image, init_process, layout, pool, record, requirements
 from atoll.runtime.oci.box import Box, Run
 from atoll.runtime.oci.deaths import Deaths
 from atoll.runtime.oci.disk import DISK_NAME
 from atoll.runtime.oci.disk_guard import DiskGuard
 from atoll.runtime.oci.layout import Layout
 from atoll.runtime.oci.oci_binary import OciBinary, OciRuntimeFailedError
+from atoll.runtime.oci.pool_keeper import PoolKeeper, Workshop
 from atoll.runtime.oci.record import Record, RecordDamagedError
 from atoll.runtime.oci.runner import Runner, StillThereError
 from atoll.runtime.oci.settings import OciSettings
 from atoll.runtime.oci.slots import SLOTS_MAX, NoSlotError, Slots
+from atoll.runtime.oci.warming import NotWarmError
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -76,11 +82,20 @@ class Engine:
         self._freeing = ThreadPoolExecutor(_FREEING_THREADS, "freeing")
         self._dying = ThreadPoolExecutor(1, "dying")
         self._deaths: Deaths[Box] = Deaths(lambda box: _ignore(self._dying.submit(self._on_death, box)))
+        self._pool = PoolKeeper(
+            Workshop(self._make_ready, self._give_up_ready, lambda box: box.is_running, self._room_for_ready),
+            pool.Demand(settings.pool_min, settings.pool_max if settings.pool_spec is not None else 0),
+        )
         self._take_up()
         self._guard = DiskGuard(
             self._disk_free_bytes, settings.disk_free_bytes_min, freeze=self._freeze_all, thaw=self._thaw_all
         )
         self._guard.start()
+
+    def keep_pool(self) -> None:
+        """Begin to keep sandboxes ready, where the settings say so."""
+        if self._settings.pool_spec is not None and self._settings.pool_max > 0:
+            self._pool.start()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -93,6 +108,11 @@ class Engine:
         admission.check_spec(spec, _memory()["MemTotal"])
         with _machinery():
             below = image.find(self._settings.images_dir, self._settings.image)
+        with self._pool.waiting():
+            made = self._with_pool_given_up(lambda: self._take_ready(spec, below) or self._create_anew(spec, below))
+        return made.sandbox()
+
+    def _create_anew(self, spec: SandboxSpec, below: image.Image) -> Box:
         box = self._admit_new(spec, below.id)
         try:
             with box.lock, _machinery():
@@ -101,10 +121,14 @@ class Engine:
             self._discard(box)
             raise
         box.is_made = True
-        return box.sandbox()
+        return box
 
     def start(self, sandbox_id: str) -> Sandbox:
         """Bring a stopped one back. Raises ``SandboxNotFoundError``, ``NoRoomError``."""
+        with self._pool.waiting():
+            return self._with_pool_given_up(lambda: self._start(sandbox_id))
+
+    def _start(self, sandbox_id: str) -> Sandbox:
         box = self._find(sandbox_id)
         with box.lock, _machinery():
             if box.is_destroyed:
@@ -173,6 +197,7 @@ class Engine:
 
     def stop_all(self) -> None:
         """End every sandbox, keep the disks, and wait until all is tidied. Raises what the last failure was."""
+        self._pool.close()
         failure: Exception | None = None
         for box in list(self._boxes.values()):
             try:
@@ -188,7 +213,8 @@ class Engine:
         self._layout.clear_run()
 
     def close(self) -> None:
-        """Finish tidying and let go; sandboxes live on."""
+        """Finish tidying, give up the pool and let go; people's sandboxes live on."""
+        self._pool.close()
         self._guard.close()
         self._deaths.close()
         self._dying.shutdown()
@@ -218,7 +244,7 @@ class Engine:
             box.holds_memory = True
 
     def _committed(self) -> admission.Committed:
-        boxes = self._boxes.values()
+        boxes = [box for box in self._boxes.values() if not box.is_pooled]
         return admission.Committed(
             memory_bytes=sum(box.record.spec.memory_bytes for box in boxes if box.holds_memory),
             disk_bytes=sum(box.record.spec.disk_bytes for box in boxes),
@@ -242,12 +268,107 @@ class Engine:
         status = os.statvfs(self._layout.sandboxes)
         return status.f_bavail * status.f_frsize
 
+    # The pool
+
+    def _with_pool_given_up(self, ask: Callable[[], T]) -> T:
+        """Ask, and once more without the pool where it was that which took the room."""
+        try:
+            return ask()
+        except NoRoomError:
+            with self._table:
+                is_short = admission.is_short(self._machine()) or len(self._slots) >= SLOTS_MAX
+            if not is_short or not self._pool.give_up():
+                raise
+        return ask()
+
+    def _take_ready(self, spec: SandboxSpec, below: image.Image) -> Box | None:
+        """Make one of the pool's into what is asked for; ``None`` when there is none that it could be."""
+        pool_spec = self._settings.pool_spec
+        if pool_spec is None or not pool.fits(spec, pool_spec):
+            return None
+        self._pool.asked()
+        while (box := self._pool.take()) is not None:
+            if box.is_running and box.record.image_id == below.id and self._is_claimed(box, spec):
+                self._pool.count(is_hit=True)
+                return box
+            self._give_up_ready(box)
+        self._pool.count(is_hit=False)
+        return None
+
+    def _is_claimed(self, box: Box, spec: SandboxSpec) -> bool:
+        """Make a ready sandbox somebody's own; when it cannot be, ``False``. Raises ``NoRoomError``."""
+        try:
+            with box.lock, _machinery():
+                self._claim(box, spec)
+        except NoRoomError:
+            if box.is_pooled:  # it is as it was: nobody is let in
+                self._pool.put_back(box)
+                raise
+        except RuntimeUnavailableError:
+            _log.warning("%s of the pool could not be taken", box.record.id)
+        return box.is_made
+
+    def _claim(self, box: Box, spec: SandboxSpec) -> None:
+        """Change what differs from a new one. The caller holds the lock.
+
+        The record comes last: after a crash before it the sandbox is nobody's and removed, after it it is whole.
+        """
+        ready = box.record
+        with self._table:
+            admission.check_room(spec, self._machine(), self._committed(), is_new=True)
+            box.record = replace(ready, created_at=self._clock(), spec=spec)
+            box.is_pooled = False
+            box.holds_memory = True
+        self._cgroups.limit(ready.id, ready.spec, spec)
+        record.write_through(self._layout.folder(ready.id), box.record)
+        box.is_made = True
+
+    def _make_ready(self) -> Box:
+        """Make one for the pool, warm; when it fails nothing is left."""
+        spec = self._settings.pool_spec
+        if spec is None:
+            raise RuntimeUnavailableError("there is no size to make sandboxes of for the pool")
+        with _machinery():
+            below = image.find(self._settings.images_dir, self._settings.image)
+        sandbox_id = SandboxId(self._ids.new("sbx_"))
+        box = Box(Record(id=sandbox_id, created_at=self._clock(), image_id=below.id, spec=spec), is_pooled=True)
+        with self._table:
+            self._boxes[sandbox_id] = box
+        try:
+            with box.lock, _machinery():
+                self._make(box, below)
+            # Not under the lock: noticing that it died must not wait for this.
+            with _machinery():
+                self._runner.warm(sandbox_id, below, lambda: self._pool.must_stop)
+        except BaseException:
+            self._give_up_ready(box)
+            raise
+        return box
+
+    def _give_up_ready(self, box: Box) -> None:
+        """Remove one of the pool's, and wait until all that it held is free."""
+        freeing: Future[None] | None = None
+        with box.lock, _machinery():
+            if not box.is_destroyed:
+                self._end(box)
+                freeing = box.freeing
+                self._bury(box)
+        if freeing is not None:
+            with suppress(OSError, StillThereError):  # told when the trash is emptied, which tries again
+                freeing.result()
+
+    def _room_for_ready(self, ready: list[Box]) -> int:
+        with self._table:
+            machine, sandboxes = self._machine(), self._committed().sandboxes
+        return pool.room(machine, sandboxes=sandboxes, ready=len(ready), member_bytes=pool.MEMBER_BYTES)
+
     # Bringing up
 
     def _make(self, box: Box, below: image.Image) -> None:
         folder = self._layout.folder(box.record.id)
         folder.mkdir(mode=0o700)
-        record.write(folder, box.record)
+        if not box.is_pooled:
+            record.write(folder, box.record)
         self._runner.make_disk(box.record)
         durable = self._freeing.submit(record.sync, folder)
         self._bring_up(box, below)
@@ -341,6 +462,7 @@ class Engine:
             if run is not None and run.process.has_ended:
                 _log.info("%s ended by itself", box.record.id)
                 self._leave(box, run)
+                self._pool.look()
 
     def _end_deaf(self, box: Box, run: Run) -> None:
         """End a box whose agent has let go of its socket: nobody can reach it any more."""
@@ -406,6 +528,8 @@ def _machinery() -> Iterator[None]:
         StillThereError,
         image.ImageNotFoundError,
         init_process.InitGoneError,
+        NotWarmError,
+        agent_socket.AgentNotListeningError,
         subprocess.SubprocessError,
     ) as error:
         _log.exception("a sandbox could not be made or ended")

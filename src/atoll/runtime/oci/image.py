@@ -18,13 +18,17 @@ class ImageNotFoundError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """A whole image; ``python`` is the absolute path of its Python, inside it."""
+    """A whole image; ``python`` is the absolute path of its Python, inside it.
+
+    ``preload`` names what a Python imports that is to be warm.
+    """
 
     id: str
     name: str
     created_at: float
     rootfs: Path
     python: str
+    preload: tuple[str, ...] = ()
 
 
 def find(images_dir: Path, wanted: str) -> Image:
@@ -70,4 +74,11 @@ def _parse(folder: Path, text: bytes) -> Image | None:
     if value["complete"] is not True:
         return None
     created_at = float(value["created_at"])
-    return Image(id=folder.name, name=str(value["name"]), created_at=created_at, rootfs=rootfs, python=python)
+    return Image(
+        id=folder.name,
+        name=str(value["name"]),
+        created_at=created_at,
+        rootfs=rootfs,
+        python=python,
+        preload=tuple(str(module) for module in value.get("preload", [])),
+    )

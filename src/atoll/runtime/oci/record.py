@@ -61,6 +61,13 @@ def write(folder: Path, record: Record) -> None:
     unfinished.rename(folder / RECORD_NAME)
 
 
+def write_through(folder: Path, record: Record) -> None:
+    """Put a record into a folder that lasts already, so that it lasts too."""
+    write(folder, record)
+    for path in (folder / RECORD_NAME, folder):
+        _sync(path)
+
+
 def read(folder: Path) -> Record | None:
     """Give the record of a folder, ``None`` when there is none. Raises ``RecordDamagedError``, ``OSError``."""
     try:
@@ -76,8 +83,12 @@ def read(folder: Path) -> Record | None:
 def sync(folder: Path) -> None:
     """Put a sandbox's folder, all files in it and its own name on stable storage."""
     for path in (*folder.iterdir(), folder, folder.parent):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

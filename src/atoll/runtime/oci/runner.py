@@ -6,11 +6,22 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from atoll.runtime.oci import agent_socket, guest_files, init_process, ipc_limits, loop_device, rootfs, seccomp, spec
+from atoll.runtime.oci import (
+    agent_socket,
+    guest_files,
+    init_process,
+    ipc_limits,
+    loop_device,
+    rootfs,
+    seccomp,
+    spec,
+    warming,
+)
 from atoll.runtime.oci.box import Run
 from atoll.runtime.oci.cgroup import Cgroups
 from atoll.runtime.oci.disk import DISK_NAME, DiskMaker
@@ -78,6 +89,18 @@ class Runner:
             process.close()
             raise
         return Run(process, slot)
+
+    def warm(self, sandbox_id: str, image: Image, must_stop: Callable[[], bool]) -> None:
+        """Warm the Python of a sandbox that was just brought up; other sandboxes go before it.
+
+        Raises ``NotWarmError``, ``AgentNotListeningError``, ``OSError``.
+        """
+        self._cgroups.yield_cpu(sandbox_id, to_all=True)
+        try:
+            with agent_socket.connect(self._layout.agent_socket(sandbox_id)) as agent:
+                warming.warm(agent, image.preload, must_stop)
+        finally:
+            self._cgroups.yield_cpu(sandbox_id, to_all=False)
 
     def adopt(self, sandbox_id: str) -> Run | None:
         """Give the run of a sandbox that an earlier supervisor started, ``None`` when it is not alive."""

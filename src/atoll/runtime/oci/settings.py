@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from atoll.runtime.contract import SandboxSpec
 from atoll.runtime.oci import cgroup
 
 
@@ -13,7 +14,8 @@ class OciSettings:
     ``sandboxes_dir`` and ``run_dir`` belong to root alone and to one supervisor alone; everything in ``run_dir`` may
     vanish while no sandbox runs. ``image`` is a name or an id. An overcommit is how many times what there is may be
     promised: memory to sandboxes that run, disk to all that exist (their disks are sparse). While less disk than half
-    of ``disk_free_bytes_min`` is free, sandboxes are frozen.
+    of ``disk_free_bytes_min`` is free, sandboxes are frozen. Between ``pool_min`` and ``pool_max`` sandboxes of
+    ``pool_spec`` are kept ready; none without one.
     """
 
     sandboxes_dir: Path
@@ -28,3 +30,6 @@ class OciSettings:
     memory_free_bytes_min: int = 256 << 20
     disk_overcommit: float = 20.0
     disk_free_bytes_min: int = 1 << 30
+    pool_spec: SandboxSpec | None = None
+    pool_min: int = 0
+    pool_max: int = 0

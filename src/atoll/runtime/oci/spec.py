@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from atoll.runtime.contract import SandboxSpec
+from atoll.runtime.oci.cgroup import CPU_PERIOD_US, cpu_quota_us
 from atoll.runtime.oci.slots import IDS_PER_SLOT
 
 USER_ID: Final = 1000
 GUEST_ROOT: Final = "/opt/atoll"
 DATA_DIR: Final = "/mnt/data"
-_CPU_PERIOD_US: Final = 100_000
 # What the agent needs as root of its user namespace: to become the user (two), and to end what the user started.
 CAPABILITIES: Final = ("CAP_KILL", "CAP_SETGID", "CAP_SETUID")
 
@@ -154,5 +154,5 @@ def _resources(limits: SandboxSpec, *, swap_limited: bool) -> dict[str, Any]:
         "devices": [{"allow": False, "access": "rwm"}],
         "memory": memory,
         "pids": {"limit": limits.pids_max},
-        "cpu": {"period": _CPU_PERIOD_US, "quota": max(1000, round(limits.cpus * _CPU_PERIOD_US))},
+        "cpu": {"period": CPU_PERIOD_US, "quota": cpu_quota_us(limits.cpus)},
     }
