@@ -8,9 +8,21 @@ import pytest
 from tests.harness.api import Api
 from tests.harness.requirements import unmet
 from tests.harness.server import IMAGES_DIR, AtollServer, MakeServer, RuntimeName
-from tests.oci_fixtures import make_oci_machine, oci_machine, oci_runtime
+from tests.oci_fixtures import (
+    make_oci_machine,
+    oci_machine,
+    oci_runtime,
+    pooling_oci_machine,
+    pooling_oci_runtime,
+)
 
-__all__ = ["make_oci_machine", "oci_machine", "oci_runtime"]  # fixtures, used by their names
+__all__ = [
+    "make_oci_machine",
+    "oci_machine",
+    "oci_runtime",
+    "pooling_oci_machine",
+    "pooling_oci_runtime",
+]  # fixtures, used by their names
 
 _SERVERS = pytest.StashKey[list[AtollServer]]()
 _LOG_STARTS = pytest.StashKey[dict[AtollServer, int]]()

@@ -1,5 +1,6 @@
 """A real supervisor with folders and a cgroup of its own, and the runtime that speaks to it."""
 
+import asyncio
 import itertools
 import json
 import os
@@ -19,6 +20,8 @@ from atoll.supervisor.client import SupervisorClient
 from tests.harness import machine
 from tests.harness.poll import wait_until
 from tests.harness.server import IMAGES_DIR, PROJECT_DIR
+
+POOL_SPEC = {"memory_bytes": 1 << 30, "disk_bytes": 256 << 20, "pids_max": 256, "cpus": 2.0}
 
 _numbers = itertools.count(1)
 
@@ -98,6 +101,11 @@ class OciMachine:
         folders = (self.sandboxes_dir, self.sandboxes_dir / ".trash")
         return [path.name for folder in folders for path in folder.iterdir() if path.name.startswith("sbx_")]
 
+    def pooled(self) -> list[str]:
+        """Give the names of sandboxes that are in the pool or on their way into it."""
+        folders = [path for path in self.sandboxes_dir.iterdir() if path.name.startswith("sbx_")]
+        return [path.name for path in folders if not (path / "sandbox.json").exists()]
+
     def down(self) -> None:
         """End the supervisor and everything that it has made, but files."""
         if self._process is not None:
@@ -153,6 +161,30 @@ def make_oci_machine(oci_possible: None) -> Iterator[Callable[..., OciMachine]]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def pooling_oci_machine(oci_possible: None) -> Iterator[OciMachine]:
+    """Give a supervisor that keeps sandboxes ready, of another size than most tests ask for."""
+    shared = OciMachine(pool_spec=POOL_SPEC, pool_min=2, pool_max=4)
+    try:
+        shared.start()
+        yield shared
+    finally:
+        shared.close()
+
+
+@pytest_asyncio.fixture
+async def pooling_oci_runtime(pooling_oci_machine: OciMachine) -> AsyncIterator[SupervisorClient]:
+    """Give the runtime with real walls and at least one sandbox in its pool; what a test leaves is destroyed."""
+    client = pooling_oci_machine.client()
+    async with asyncio.timeout(60):
+        while (await client.metrics()).pool_ready == 0:  # noqa: ASYNC110 - what is waited for happens elsewhere
+            await asyncio.sleep(0.05)
+    yield client
+    for sandbox in await client.observe():
+        await client.destroy(sandbox.id)
+    await client.aclose()
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from atoll.model.memory_limit import MemoryLimit
 from atoll.model.network_policy import NETWORK_DISABLED
 from atoll.model.pages import Page, PageQuery
 from atoll.model.projects import Project
+from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.service.app import Services
 from atoll.service.limits import ServiceLimits
 
@@ -104,6 +105,9 @@ class _Containers:
 
     async def count_running(self) -> int:
         return 1
+
+    async def measure_runtime(self) -> RuntimeMetrics | None:
+        return RuntimeMetrics(pool_ready=2, pool_target=3, pool_hits=4, pool_misses=5)
 
     async def create(self, _: ProjectId, new: NewContainer) -> Container:
         self._script.note("create", new)

@@ -1,4 +1,7 @@
-"""The OCI runtime keeps the same contract; the ``oci_runtime`` fixture skips where there is no root or no image."""
+"""The OCI runtime keeps the same contract, with sandboxes made on demand and with ones that were ready.
+
+Their fixtures skip where there is no root or no image.
+"""
 
 import pytest
 
@@ -6,12 +9,21 @@ from atoll.runtime.conformance import CHECKS, Bench, Check, DoesNotApplyError
 from atoll.runtime.contract import Runtime
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-async def test_conformance(oci_runtime: Runtime, check: Check) -> None:
-    bench = Bench(oci_runtime)
+async def keeps_to(runtime: Runtime, check: Check) -> None:
+    bench = Bench(runtime)
     try:
         await check(bench)
     except DoesNotApplyError as reason:
         pytest.skip(str(reason))
     finally:
         await bench.close()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_conformance(oci_runtime: Runtime, check: Check) -> None:
+    await keeps_to(oci_runtime, check)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_conformance_with_a_pool(pooling_oci_runtime: Runtime, check: Check) -> None:
+    await keeps_to(pooling_oci_runtime, check)

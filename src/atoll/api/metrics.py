@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeVar
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from atoll.model.calls import CallStarted, PythonEnded, ShellEnded
+from atoll.model.runtime_metrics import RuntimeMetrics
 
 E = TypeVar("E")
 CallKind = Literal["python", "shell"]
@@ -37,6 +38,15 @@ class Metrics:
         self._containers = Gauge(
             "atoll_containers_running", "Containers that can be used now, of all projects.", registry=self._registry
         )
+        self._pool = Gauge(
+            "atoll_pool_sandboxes", "Sandboxes kept ready, and how many should be.", ("which",), registry=self._registry
+        )
+        self._pool_creates = Gauge(
+            "atoll_pool_creates",
+            "Creates since the supervisor's start that a ready sandbox fits, by whether there was one.",
+            ("found",),
+            registry=self._registry,
+        )
         self._calls = Counter("atoll_calls", "Calls that ended, by how.", ("kind", "status"), registry=self._registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -63,7 +73,12 @@ class Metrics:
             gauge.dec()
             self._calls.labels(kind, status).inc()
 
-    def render(self, *, containers_running: int) -> bytes:
+    def render(self, *, containers_running: int, runtime: RuntimeMetrics | None) -> bytes:
         """Give everything counted, and what was counted elsewhere."""
+        if runtime is not None:
+            self._pool.labels("ready").set(runtime.pool_ready)
+            self._pool.labels("target").set(runtime.pool_target)
+            self._pool_creates.labels("yes").set(runtime.pool_hits)
+            self._pool_creates.labels("no").set(runtime.pool_misses)
         self._containers.set(containers_running)
         return generate_latest(self._registry)

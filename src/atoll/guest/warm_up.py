@@ -14,6 +14,7 @@ class WarmUp:
         self._modules = modules
         self._python = python
         self._on_end = on_end
+        self._is_stopped = False
 
     @property
     def is_congested(self) -> bool:
@@ -22,7 +23,7 @@ class WarmUp:
 
     def start(self) -> None:
         """Begin, unless people's Python is there already: their modules are their own concern."""
-        if self._python.is_alive:
+        if self._is_stopped or self._python.is_alive:
             self._on_end()
             return
         try:
@@ -32,6 +33,7 @@ class WarmUp:
 
     def stop(self, _reason: StopReason) -> None:
         """End it: a Python that was cut off in an import is of no use."""
+        self._is_stopped = True
         self._python.kill()
 
     def text(self, data: bytes) -> None:

@@ -11,9 +11,10 @@ begun is finished or undone in the background and shows in ``observe()``.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from atoll.model.ids import SandboxId
+from atoll.model.runtime_metrics import RuntimeMetrics
 
 
 class RuntimeFailure(Exception):  # noqa: N818 - the base; what is raised ends in Error
@@ -167,4 +168,13 @@ class Runtime(Protocol):
 
     async def aclose(self) -> None:
         """Let go of the runtime's machinery. Sandboxes live on where ``survives_restart`` holds."""
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A runtime that counts; not every one does."""
+
+    async def metrics(self) -> RuntimeMetrics:
+        """Give what is counted."""
         ...

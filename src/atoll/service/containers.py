@@ -19,6 +19,7 @@ from atoll.model.errors import BusyError, InvalidRequestError
 from atoll.model.files import File
 from atoll.model.ids import ContainerId, IdGenerator, ProjectId, SandboxId, created_at
 from atoll.model.pages import Page, PageQuery
+from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.service.access import Access, no_container
 from atoll.service.activity import Activity
 from atoll.service.checks import check_count, check_integer, check_page, check_text
@@ -100,6 +101,10 @@ class Containers:
     async def count_running(self) -> int:
         """Count the running containers of all projects, for whoever watches the server."""
         return await self._database.read(containers.count_all_running)
+
+    async def measure_runtime(self) -> RuntimeMetrics | None:
+        """Give what the runtime counts; ``None`` when it counts nothing or cannot be asked now."""
+        return await self._sandboxes.measure_runtime()
 
     async def _remove(self, project_id: ProjectId, known: ContainerId) -> None:
         removed = await self._database.write(lambda connection: containers.remove(connection, project_id, known))

@@ -21,7 +21,9 @@ from atoll.model.containers import Container, ContainerStatus
 from atoll.model.errors import ContainerExpiredError, InvalidRequestError, SandboxFailedError
 from atoll.model.ids import ContainerId, SandboxId
 from atoll.model.memory_limit import MemoryLimit
+from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.runtime.contract import (
+    Measured,
     Runtime,
     RuntimeFailure,
     RuntimeUnavailableError,
@@ -116,6 +118,17 @@ class Sandboxes:
         finally:
             for unused in ready:
                 await finish(unused.aclose())
+
+    async def measure_runtime(self) -> RuntimeMetrics | None:
+        """Give what the runtime counts; ``None`` when it counts nothing or cannot be asked now."""
+        if not isinstance(self._runtime, Measured):
+            return None
+        try:
+            async with _within(self._limits.agent_timeout_s):
+                return await self._runtime.metrics()
+        except RuntimeFailure as error:
+            _LOG.info("the runtime does not say what it counts: %s", error)
+            return None
 
     async def memory_killed(self, container: Container) -> bool:
         """Tell whether the memory limit ended a process since this was last asked, or since the last call began."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from atoll.model.ids import SandboxId, is_id
+from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.runtime.contract import (
     Capabilities,
     RuntimeUnavailableError,
@@ -88,6 +89,10 @@ class SupervisorClient:
         _require_id(sandbox_id)
         answer = await self._ask_again("usage", sandbox_id)
         return wire.usage_from_wire(answer.result)
+
+    async def metrics(self) -> RuntimeMetrics:
+        """Say what the supervisor counts."""
+        return wire.metrics_from_wire((await self._ask_again("metrics")).result)
 
     async def stop(self, sandbox_id: SandboxId) -> None:
         """End one's processes."""

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
+from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.runtime.contract import (
     Capabilities,
     RuntimeFailure,
@@ -54,6 +55,8 @@ class Engine(Protocol):
     def observe(self, after: str) -> tuple[list[Sandbox], bool]: ...
 
     def usage(self, sandbox_id: str) -> Usage: ...
+
+    def metrics(self) -> RuntimeMetrics: ...
 
     def stop(self, sandbox_id: str) -> None: ...
 
@@ -251,6 +254,10 @@ def _destroy(engine: Engine, connection: _Connection, request: Request) -> None:
     connection.send(wire.encode_result(request.id, {}))
 
 
+def _metrics(engine: Engine, connection: _Connection, request: Request) -> None:
+    connection.send(wire.encode_result(request.id, wire.metrics_to_wire(engine.metrics())))
+
+
 def _capabilities(engine: Engine, connection: _Connection, request: Request) -> None:
     connection.send(wire.encode_result(request.id, wire.capabilities_to_wire(engine.capabilities)))
 
@@ -263,6 +270,7 @@ _HANDLERS: Final[Mapping[Operation, Callable[[Engine, _Connection, Request], Any
     "usage": _usage,
     "stop": _stop,
     "destroy": _destroy,
+    "metrics": _metrics,
     "capabilities": _capabilities,
 }
 

@@ -11,6 +11,7 @@ answer ``{"id", "result": {...}}`` or ``{"id", "error": NAME, "message", ...}``;
 ``usage``         ``sandbox_id`` -> ``{"memory_bytes", "memory_kills", "pids"}``
 ``stop``          ``sandbox_id`` -> ``{}``
 ``destroy``       ``sandbox_id`` -> ``{}``
+``metrics``       -> ``{"pool_ready", "pool_target", "pool_hits", "pool_misses"}``
 ``capabilities``  -> ``{"name", "walls", "limits", "survives_restart", "memory_bytes_max"}``
 
 SANDBOX is ``{"id", "state", "created_at"}``.
@@ -22,6 +23,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, cast, get_args
 
 from atoll.model.ids import SandboxId, is_id
+from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.runtime.contract import (
     Capabilities,
     NoRoomError,
@@ -37,7 +39,8 @@ from atoll.runtime.contract import (
 )
 
 MESSAGE_BYTES_MAX: Final = 128 * 1024
-Operation = Literal["create", "start", "dial", "observe", "usage", "stop", "destroy", "capabilities"]
+Operation = Literal["create", "start", "dial", "observe", "usage", "stop", "destroy", "metrics", "capabilities"]
+_BARE: Final[frozenset[Operation]] = frozenset({"metrics", "capabilities"})
 _ID_MAX: Final = 1 << 53
 _SIZE_MAX: Final = 1 << 50
 _PIDS_MAX: Final = 1 << 22
@@ -83,7 +86,7 @@ def encode_request(request: Request) -> bytes:
         value["after"] = request.after
     elif request.op == "create" and request.spec is not None:
         value.update(asdict(request.spec))
-    elif request.op != "capabilities":
+    elif request.op not in _BARE:
         value["sandbox_id"] = request.sandbox_id
     return json.dumps(value).encode()
 
@@ -109,7 +112,7 @@ def _decode_fields(request_id: int, op: Operation, value: dict[str, Any]) -> Req
         if not isinstance(after, str) or (after and not is_id("sbx_", after)):
             raise WireError("'after' is no sandbox's id")
         return Request(id=request_id, op=op, after=after)
-    if op == "capabilities":
+    if op in _BARE:
         return Request(id=request_id, op=op)
     sandbox_id = value.pop("sandbox_id", None)
     if not isinstance(sandbox_id, str) or not is_id("sbx_", sandbox_id):
@@ -179,6 +182,21 @@ def usage_from_wire(value: Mapping[str, Any]) -> Usage:
     """Read the result of ``usage``."""
     return Usage(
         memory_bytes=int(value["memory_bytes"]), memory_kills=int(value["memory_kills"]), pids=int(value["pids"])
+    )
+
+
+def metrics_to_wire(metrics: RuntimeMetrics) -> dict[str, Any]:
+    """Give the result of ``metrics``."""
+    return asdict(metrics)
+
+
+def metrics_from_wire(value: Mapping[str, Any]) -> RuntimeMetrics:
+    """Read the result of ``metrics``."""
+    return RuntimeMetrics(
+        pool_ready=int(value["pool_ready"]),
+        pool_target=int(value["pool_target"]),
+        pool_hits=int(value["pool_hits"]),
+        pool_misses=int(value["pool_misses"]),
     )
 
 

@@ -389,3 +389,46 @@ def test_people_get_a_clean_environment_and_no_descriptors(agent: Agent) -> None
     assert "MPLBACKEND" in names
     assert agent.shell("ls /proc/self/fd").stdout.split() == ["0", "1", "2", "3"]  # 3 is ls's own
     assert agent.shell("ulimit -c; umask; cat /proc/self/oom_score_adj").stdout == "0\n0022\n1000\n"
+
+
+WARM = ["json.tool", "no.such.module", "decimal"]
+
+
+def test_a_warmed_python_is_as_a_fresh_one(start_agent: StartAgent) -> None:
+    fresh, warm = start_agent(), start_agent()
+    assert warm.call(op="warm", modules=WARM).answer().result == {}
+    assert warm.python("import sys; 'decimal' in sys.modules, len(In)").stdout == "(True, 2)\n"
+    assert fresh.python("import sys; 'decimal' in sys.modules, len(In)").stdout == "(False, 2)\n"
+    names = "sorted(dir()), In, Out, get_ipython().execution_count, sys.path"
+    assert warm.python(names).stdout.replace("True", "False") == fresh.python(names).stdout
+
+
+def test_what_a_warmed_module_prints_or_ends_is_not_seen(start_agent: StartAgent) -> None:
+    agent = start_agent()
+    (agent.data_dir / "loud.py").write_text("print('loud', flush=True)")
+    (agent.data_dir / "deadly.py").write_text("import os; os._exit(3)")
+    assert agent.call(op="warm", modules=["loud"]).answer().result == {}
+    assert agent.python("print('first')").stdout == "first\n"
+    other = start_agent()
+    (other.data_dir / "deadly.py").write_text("import os; os._exit(3)")
+    assert other.call(op="warm", modules=["deadly"]).answer().result == {}
+    assert other.python("print('first')").stdout == "first\n"
+
+
+def test_peoples_python_is_not_warmed(start_agent: StartAgent) -> None:
+    agent = start_agent()
+    agent.python("import sys")
+    assert agent.call(op="warm", modules=["decimal"]).answer().result == {}
+    assert agent.python("'decimal' in sys.modules").stdout == "False\n"
+
+
+def test_a_warm_up_that_is_hung_up_on_ends(start_agent: StartAgent) -> None:
+    agent = start_agent()
+    (agent.data_dir / "slow.py").write_text("import time; time.sleep(600)")
+    agent.call(op="warm", modules=["slow"]).close()
+    assert agent.python("print('first')").stdout == "first\n"
+
+
+@pytest.mark.parametrize("modules", [None, "json", [1], ["json"] * 257, ["a\0b"]])
+def test_a_warm_up_that_makes_no_sense(shared_agent: Agent, modules: object) -> None:
+    assert shared_agent.call(op="warm", modules=modules).answer().failure["code"] == "bad_request"

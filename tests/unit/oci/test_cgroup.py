@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from atoll.runtime.contract import SandboxSpec
 from atoll.runtime.oci import cgroup
 
 ID = "sbx_1"
@@ -129,3 +130,51 @@ def test_swap_accounting(v1: Path) -> None:
     assert not cgroup.detect("/atoll", v1).swap_limited
     (v1 / "memory/memory.memsw.limit_in_bytes").touch()
     assert cgroup.detect("/atoll", v1).swap_limited
+
+
+def spec(memory_bytes: int) -> SandboxSpec:
+    return SandboxSpec(memory_bytes=memory_bytes, disk_bytes=1, pids_max=64, cpus=0.5)
+
+
+@pytest.mark.parametrize("swap", [True, False])
+def test_changing_limits_v1(v1: Path, swap: bool) -> None:
+    names = ["memory/{}/memory.limit_in_bytes", "pids/{}/pids.max", "cpu/{}/cpu.cfs_quota_us", "cpu/{}/cpu.shares"]
+    if swap:
+        (v1 / "memory/memory.memsw.limit_in_bytes").touch()
+        names.append("memory/{}/memory.memsw.limit_in_bytes")
+    files = [v1 / name.format(f"atoll/{ID}") for name in names]
+    for file in files:
+        file.touch()
+    groups = cgroup.detect("/atoll", v1)
+    groups.limit(ID, spec(4096), spec(8192))
+    groups.yield_cpu(ID, to_all=True)
+    assert [file.read_text() for file in files] == ["8192", "64", "50000", "2", "8192"][: len(files)]
+
+
+def test_memory_with_swap_is_never_less_than_memory(v1: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (v1 / "memory/memory.memsw.limit_in_bytes").touch()
+    written: list[str] = []
+    monkeypatch.setattr(cgroup, "_write", lambda path, _value: written.append(path.name))
+    groups = cgroup.detect("/atoll", v1)
+    groups.limit(ID, spec(4096), spec(8192))
+    groups.limit(ID, spec(8192), spec(4096))
+    both = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"]
+    assert [name for name in written if name in both] == [*reversed(both), *both]
+
+
+def test_changing_limits_v2(v2: Path) -> None:
+    files = [v2 / "atoll" / ID / name for name in ("memory.max", "pids.max", "cpu.max", "cpu.weight")]
+    for file in files:
+        file.touch()
+    groups = cgroup.detect("/atoll", v2)
+    groups.limit(ID, spec(8192), spec(4096))
+    groups.yield_cpu(ID, to_all=False)
+    assert [file.read_text() for file in files] == ["4096", "64", "50000 100000", "100"]
+    with pytest.raises(OSError, match="in use"):
+        groups.limit(ID, spec(4096), spec(4095))
+
+
+def test_limits_of_a_group_that_is_gone(root: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        cgroup.detect("/atoll", root).limit("sbx_2", spec(1), spec(2))
+    assert not list(root.rglob("sbx_2"))

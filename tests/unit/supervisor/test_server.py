@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from atoll.model.ids import SandboxId
+from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.runtime.contract import (
     Capabilities,
+    Measured,
     NoRoomError,
     RuntimeUnavailableError,
     Sandbox,
@@ -80,6 +82,9 @@ class MemoryEngine:
     def usage(self, sandbox_id: str) -> Usage:
         self._find(sandbox_id)
         raise SandboxNotRunningError(sandbox_id)
+
+    def metrics(self) -> RuntimeMetrics:
+        return RuntimeMetrics(pool_ready=1, pool_target=2, pool_hits=3, pool_misses=len(self.sandboxes))
 
     def stop(self, sandbox_id: str) -> None:
         raise ZeroDivisionError(sandbox_id)
@@ -151,6 +156,14 @@ async def test_every_operation(server: SupervisorServer, socket_path: Path) -> N
     with pytest.raises(SpecRefusedError):
         await client.create(SandboxSpec(memory_bytes=5 << 30, disk_bytes=1, pids_max=2, cpus=1))
     await client.aclose()
+    await client.aclose()
+
+
+async def test_metrics(server: SupervisorServer, socket_path: Path) -> None:
+    client = SupervisorClient(socket_path)
+    assert isinstance(client, Measured)
+    await client.create(SPEC)
+    assert await client.metrics() == RuntimeMetrics(pool_ready=1, pool_target=2, pool_hits=3, pool_misses=1)
     await client.aclose()
 
 

@@ -41,6 +41,7 @@ GOOD = {"id": 1, "op": "create", "memory_bytes": 1, "disk_bytes": 1, "pids_max":
         Request(id=6, op="stop", sandbox_id=ID),
         Request(id=7, op="destroy", sandbox_id=ID),
         Request(id=8, op="capabilities"),
+        Request(id=9, op="metrics"),
     ],
 )
 def test_requests_there_and_back(request_: Request) -> None:

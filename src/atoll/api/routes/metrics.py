@@ -20,5 +20,8 @@ _METRICS: Final = Operation(
 
 @get("/metrics", opt={OPERATION: _METRICS})
 async def metrics(request: ApiRequest) -> ASGIApp:
-    body = request.metrics.render(containers_running=await request.services.containers.count_running())
+    containers = request.services.containers
+    body = request.metrics.render(
+        containers_running=await containers.count_running(), runtime=await containers.measure_runtime()
+    )
     return ASGIResponse(body=body, headers={"content-type": CONTENT_TYPE})

@@ -25,6 +25,7 @@ from socket import socket
 from typing import Final, TypeVar
 
 from atoll.model.ids import IdGenerator, SandboxId
+from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.runtime.contract import (
     Capabilities,
     NoRoomError,
@@ -175,6 +176,13 @@ class Engine:
             )
         except OSError:
             raise SandboxNotRunningError(sandbox_id) from None
+
+    def metrics(self) -> RuntimeMetrics:
+        """Give what is counted."""
+        counts = self._pool.counts()
+        return RuntimeMetrics(
+            pool_ready=counts.ready, pool_target=counts.target, pool_hits=counts.hits, pool_misses=counts.misses
+        )
 
     def stop(self, sandbox_id: str) -> None:
         """End one's processes and keep its disk."""

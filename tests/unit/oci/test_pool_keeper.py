@@ -1,0 +1,122 @@
+"""The keeper's thread, on a workshop that makes numbers."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from atoll.runtime.oci.pool import Demand
+from atoll.runtime.oci.pool_keeper import PoolKeeper, Workshop
+from tests.harness.poll import wait_until
+
+
+class Numbers:
+    """Makes 1, 2, 3…; what was discarded or died is remembered."""
+
+    def __init__(self) -> None:
+        self.discarded: list[int] = []
+        self.dead: set[int] = set()
+        self.room = 100
+        self.made = 0
+        self.failures = 0
+        self.gate = threading.Event()
+        self.gate.set()
+        self._numbers = itertools.count(1)
+
+    def make(self) -> int:
+        self.gate.wait(10)
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("no")
+        self.made += 1
+        return next(self._numbers)
+
+    def workshop(self) -> Workshop[int]:
+        return Workshop(
+            self.make, self.discarded.append, lambda one: one not in self.dead, lambda ready: self.room - len(ready)
+        )
+
+
+@pytest.fixture
+def numbers() -> Numbers:
+    return Numbers()
+
+
+@pytest.fixture
+def keep(numbers: Numbers) -> Iterator[Callable[..., PoolKeeper[int]]]:
+    keepers: list[PoolKeeper[int]] = []
+
+    def make(pool_min: int = 2, pool_max: int = 4) -> PoolKeeper[int]:
+        keepers.append(PoolKeeper(numbers.workshop(), Demand(pool_min, pool_max)))
+        keepers[-1].start()
+        return keepers[-1]
+
+    yield make
+    numbers.gate.set()
+    for keeper in keepers:
+        keeper.close()
+
+
+def has(keeper: PoolKeeper[int], ready: int) -> None:
+    wait_until(lambda: keeper.counts().ready == ready, what=f"{ready} ready; {keeper.counts()}", timeout_s=30)
+
+
+def test_it_fills_up_to_the_least_and_refills(numbers: Numbers, keep: Callable[..., PoolKeeper[int]]) -> None:
+    keeper = keep()
+    has(keeper, 2)
+    assert keeper.take() == 2
+    has(keeper, 2)
+    assert (numbers.made, numbers.discarded) == (3, [])
+
+
+def test_it_follows_demand(keep: Callable[..., PoolKeeper[int]]) -> None:
+    keeper = keep()
+    for _ in range(9):
+        keeper.asked()
+    has(keeper, 4)
+    assert keeper.counts().target == 4
+
+
+def test_the_dead_are_replaced(numbers: Numbers, keep: Callable[..., PoolKeeper[int]]) -> None:
+    keeper = keep()
+    has(keeper, 2)
+    numbers.dead.add(1)
+    keeper.look()
+    wait_until(lambda: numbers.discarded == [1], what="the dead one discarded")
+    has(keeper, 2)
+
+
+def test_it_is_given_up_when_room_gets_short(numbers: Numbers, keep: Callable[..., PoolKeeper[int]]) -> None:
+    keeper = keep()
+    has(keeper, 2)
+    numbers.room = 0
+    has(keeper, 0)
+    assert sorted(numbers.discarded) == [1, 2]
+
+
+def test_a_failure_is_tried_again(numbers: Numbers, keep: Callable[..., PoolKeeper[int]]) -> None:
+    numbers.failures = 1
+    has(keep(), 2)
+
+
+def test_closing_discards_all_and_what_is_being_made(numbers: Numbers, keep: Callable[..., PoolKeeper[int]]) -> None:
+    keeper = keep()
+    has(keeper, 2)
+    numbers.gate.clear()
+    keeper.take()
+    closing = threading.Thread(target=keeper.close)
+    closing.start()
+    wait_until(lambda: keeper.must_stop, what="closing")
+    numbers.gate.set()
+    closing.join(10)
+    assert keeper.take() is None
+    assert len(numbers.discarded) == numbers.made - 1
+
+
+def test_off(numbers: Numbers, keep: Callable[..., PoolKeeper[int]]) -> None:
+    keeper = keep(2, 0)
+    keeper.asked()
+    assert keeper.counts().target == 0
+    assert keeper.take() is None
+    assert numbers.made == 0
