@@ -88,3 +88,17 @@ def test_two_hundred_containers_leave_nothing(make_server: MakeServer) -> None:
         grown = after.memory_bytes[role] - before.memory_bytes[role]
         assert grown < MEMORY_GROWTH_BYTES_MAX, f"{role} grew by {grown >> 10} KiB"
     assert api.containers() == []
+
+
+def test_a_pool_leaves_nothing(make_server: MakeServer) -> None:
+    server = make_server(pool_min=2, pool_max=3)
+    api = server.api()
+    cycle(api, WARM_UP_CYCLES)
+    assert api.containers() == []
+    kept = api.create()["id"]
+    server.stop()
+    wait_until(lambda: len(server.sandboxes_on_disk) == 1, what="all but one sandbox removed")
+    assert server.sandboxes_that_run == server.sandboxes_on_disk
+    assert len(machine.loop_devices_below(server.home)) == 1
+    server.start()
+    assert server.api().shell(kept, "echo well")[0]["stdout"] == "well\n"

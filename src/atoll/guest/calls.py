@@ -61,7 +61,7 @@ class Calls:
 
     def warm(self, modules: tuple[str, ...], connection: Connection) -> None:
         """Start Python and let it import ``modules``, when its turn comes."""
-        self._enqueue(_Call(connection, lambda call: WarmUp(modules, self._python, lambda: self._warmed(call))))
+        self._enqueue(_Call(connection, lambda call: self._make_warm_up(modules, call)))
 
     def shell(self, request: ShellRequest, connection: Connection) -> None:
         """Run commands when their turn comes."""
@@ -174,6 +174,9 @@ class Calls:
         else:
             connection.fail("internal", "Some processes did not end in time.")
         self._next()
+
+    def _make_warm_up(self, modules: tuple[str, ...], call: _Call) -> WarmUp:
+        return WarmUp(modules, python=self._python, reactor=self._reactor, on_end=lambda: self._warmed(call))
 
     def _make_python(self, request: PythonRequest, call: _Call) -> PythonCall:
         return PythonCall(

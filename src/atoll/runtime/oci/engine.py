@@ -48,7 +48,6 @@ from atoll.runtime.oci.record import Record, RecordDamagedError
 from atoll.runtime.oci.runner import Runner, StillThereError
 from atoll.runtime.oci.settings import OciSettings
 from atoll.runtime.oci.slots import SLOTS_MAX, NoSlotError, Slots
-from atoll.runtime.oci.warming import NotWarmError
 
 T = TypeVar("T")
 
@@ -346,8 +345,7 @@ class Engine:
             with box.lock, _machinery():
                 self._make(box, below)
             # Not under the lock: noticing that it died must not wait for this.
-            with _machinery():
-                self._runner.warm(sandbox_id, below, lambda: self._pool.must_stop)
+            self._runner.warm(sandbox_id, below, lambda: self._pool.must_stop)
         except BaseException:
             self._give_up_ready(box)
             raise
@@ -536,8 +534,6 @@ def _machinery() -> Iterator[None]:
         StillThereError,
         image.ImageNotFoundError,
         init_process.InitGoneError,
-        NotWarmError,
-        agent_socket.AgentNotListeningError,
         subprocess.SubprocessError,
     ) as error:
         _log.exception("a sandbox could not be made or ended")
