@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -19,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_DISCARDING_THREADS: Final = 8
 _IDLE_S: Final = 1.0
 # Long enough to tell from it whether the machine is busy.
 _MOMENT_S: Final = 0.05
@@ -132,8 +134,8 @@ class PoolKeeper(Generic[T]):
         """Remove all that are ready; give how many there were."""
         with self._lock:
             all_ready, self._ready = self._ready, []
-        for one in all_ready:
-            self._discard(one)
+        with ThreadPoolExecutor(_DISCARDING_THREADS, "giving-up") as threads:
+            list(threads.map(self._discard, all_ready))
         return len(all_ready)
 
     def _keep(self) -> None:
