@@ -18,6 +18,7 @@ class Numbers:
         self.discarded: list[int] = []
         self.dead: set[int] = set()
         self.room = 100
+        self.cpu_wait = 0.0
         self.made = 0
         self.failures = 0
         self.gate = threading.Event()
@@ -48,7 +49,7 @@ def keep(numbers: Numbers) -> Iterator[Callable[..., PoolKeeper[int]]]:
     keepers: list[PoolKeeper[int]] = []
 
     def make(pool_min: int = 2, pool_max: int = 4) -> PoolKeeper[int]:
-        keepers.append(PoolKeeper(numbers.workshop(), Demand(pool_min, pool_max)))
+        keepers.append(PoolKeeper(numbers.workshop(), Demand(pool_min, pool_max), cpu_wait=lambda: numbers.cpu_wait))
         keepers[-1].start()
         return keepers[-1]
 
@@ -87,12 +88,32 @@ def test_the_dead_are_replaced(numbers: Numbers, keep: Callable[..., PoolKeeper[
     has(keeper, 2)
 
 
+def test_what_is_rejected_is_discarded_and_replaced(numbers: Numbers, keep: Callable[..., PoolKeeper[int]]) -> None:
+    keeper = keep()
+    has(keeper, 2)
+    assert keeper.take() == 2
+    keeper.reject(2)
+    wait_until(lambda: numbers.discarded == [2], what="the rejected one discarded")
+    has(keeper, 2)
+    assert keeper.counts().target == 2
+
+
 def test_it_is_given_up_when_room_gets_short(numbers: Numbers, keep: Callable[..., PoolKeeper[int]]) -> None:
     keeper = keep()
     has(keeper, 2)
     numbers.room = 0
     has(keeper, 0)
     assert sorted(numbers.discarded) == [1, 2]
+
+
+def test_it_waits_while_the_machine_is_busy(numbers: Numbers, keep: Callable[..., PoolKeeper[int]]) -> None:
+    numbers.cpu_wait = 1.0
+    keeper = keep()
+    with keeper.waiting():
+        keeper.asked()
+        assert keeper.counts().ready == 0
+    numbers.cpu_wait = 0.0
+    has(keeper, 2)
 
 
 def test_a_failure_is_tried_again(numbers: Numbers, keep: Callable[..., PoolKeeper[int]]) -> None:

@@ -298,7 +298,7 @@ class Engine:
             if box.is_running and box.record.image_id == below.id and self._is_claimed(box, spec):
                 self._pool.count(is_hit=True)
                 return box
-            self._give_up_ready(box)
+            self._pool.reject(box)
         self._pool.count(is_hit=False)
         return None
 

@@ -54,16 +54,25 @@ class Workshop(Generic[T]):
 class PoolKeeper(Generic[T]):
     """The pool. Taking, giving up and removing may come from any thread; the newest is taken first."""
 
-    def __init__(self, workshop: Workshop[T], demand: Demand, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        workshop: Workshop[T],
+        demand: Demand,
+        *,
+        cpu_wait: Callable[[], float] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``cpu_wait`` gives the share of the time since its last call in which something waited for a CPU."""
         self._workshop = workshop
         self._demand = demand
         self._clock = clock
         self._ready: list[T] = []
+        self._rejected: list[T] = []
         self._creating = 0
         self._hits = 0
         self._misses = 0
         self._lock = threading.Lock()  # guards the above
-        self._pressure = CpuPressure()
+        self._cpu_wait = CpuPressure().share if cpu_wait is None else cpu_wait
         self._wake = threading.Event()
         self._must_stop = False
         self._thread: threading.Thread | None = None
@@ -126,6 +135,12 @@ class PoolKeeper(Generic[T]):
             self._ready.append(one)
         self._wake.set()
 
+    def reject(self, one: T) -> None:
+        """Have one removed that was taken and is of no use; nobody waits for that."""
+        with self._lock:
+            self._rejected.append(one)
+        self._wake.set()
+
     def look(self) -> None:
         """Look now and not at the next turn: one may have died."""
         self._wake.set()
@@ -133,7 +148,8 @@ class PoolKeeper(Generic[T]):
     def give_up(self) -> int:
         """Remove all that are ready; give how many there were."""
         with self._lock:
-            all_ready, self._ready = self._ready, []
+            all_ready, self._ready = self._ready + self._rejected, []
+            self._rejected = []
         with ThreadPoolExecutor(_DISCARDING_THREADS, "giving-up") as threads:
             list(threads.map(self._discard, all_ready))
         return len(all_ready)
@@ -142,7 +158,7 @@ class PoolKeeper(Generic[T]):
         put_off_since: float | None = None
         failures = 0
         while not self._must_stop:
-            self._drop_dead()
+            self._clear_out()
             sight = self._look(put_off_since)
             step = next_step(sight)
             if step is Step.GIVE_UP:
@@ -174,7 +190,7 @@ class PoolKeeper(Generic[T]):
             target=target,
             room=room,
             creating=creating,
-            cpu_wait=self._pressure.share(),
+            cpu_wait=self._cpu_wait(),
             put_off_s=0.0 if put_off_since is None else now - put_off_since,
         )
 
@@ -201,16 +217,17 @@ class PoolKeeper(Generic[T]):
         except Exception:  # noqa: BLE001 - the pool goes on
             _log.exception("a sandbox of the pool could not be removed")
 
-    def _drop_dead(self) -> None:
+    def _clear_out(self) -> None:
         with self._lock:
             dead = [one for one in self._ready if not self._workshop.is_alive(one)]
             self._ready = [one for one in self._ready if one not in dead]
-        for one in dead:
+            useless, self._rejected = dead + self._rejected, []
+        for one in useless:
             self._discard(one)
 
     def _watch_moment(self) -> None:
         """See how busy the machine is from now on: what making one kept waiting is no sign of it."""
-        self._pressure.share()
+        self._cpu_wait()
         self._rest(_MOMENT_S)
 
     def _rest(self, pause_s: float) -> None:
