@@ -36,6 +36,7 @@ def hold(server: AtollServer) -> Held:
     """Look at everything, once deletion is through."""
     wait_until(lambda: not server.sandboxes_on_disk, what="all disks removed")
     wait_until(lambda: not machine.loop_devices_below(server.home), what="all loop devices freed")
+    wait_until(lambda: not any((server.data_dir / "sandboxes/.trash").iterdir()), what="the trash emptied")
     wait_until(lambda: not machine.sandbox_processes(server.cgroup_parent), what="all processes ended")
     wait_until(lambda: not server.sandboxes_that_run, what="all cgroups removed")
     pids = {role: server.pid_of(role) for role in ROLES}
