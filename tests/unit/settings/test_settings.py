@@ -246,6 +246,8 @@ def test_every_number_has_its_unit_in_its_name() -> None:
     counted |= {
         "containers_per_project_max",
         "calls_waiting_max",
+        "pool_min",
+        "pool_max",
         "expired_retention_days",
         "memory_overcommit",
         "disk_overcommit",
