@@ -32,13 +32,17 @@ class Figures:
     per_second: float
 
 
-def measure(name: str, action: Callable[[], object], *, runs: int, at_once: int = 1) -> Figures:
-    """Run ``action`` ``runs`` times, ``at_once`` of them side by side; an exception is a counted failure."""
+def measure(name: str, action: Callable[[], object], *, runs: int, at_once: int = 1, pause_s: float = 0.0) -> Figures:
+    """Run ``action`` ``runs`` times, ``at_once`` of them side by side; an exception is a counted failure.
+
+    ``pause_s`` lies before each run and is not part of its time; ``per_second`` then says little.
+    """
     times_ms: list[float] = []
     failures: list[str] = []
     lock = threading.Lock()
 
     def one(_: int) -> None:
+        time.sleep(pause_s)
         started = time.perf_counter()
         try:
             action()
