@@ -150,6 +150,7 @@ def serve(control: int, acknowledge: int, data_dir: str) -> None:
     _replace_input()
     _prepare_plots()
     shell = _make_shell(Pictures(channel, data_dir))
+    _show_plots()
     sys.path.insert(0, "")
     sys.addaudithook(_flush_before_processes)
     channel.send(_EVENT, {"event": "ready"})
@@ -429,6 +430,13 @@ def _prepare_plots() -> None:
     """Let matplotlib, if and when it is imported, draw for display and not for a screen."""
     has_inline = importlib.util.find_spec("matplotlib_inline") is not None
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline" if has_inline else "agg")
+
+
+def _show_plots() -> None:
+    """Join matplotlib's inline back end to the shell where it was imported before there was one."""
+    backend = sys.modules.get("matplotlib_inline.backend_inline")
+    if backend is not None:
+        backend._enable_matplotlib_integration()  # noqa: SLF001 - what importing it does
 
 
 def _flush_before_processes(event: str, _arguments: object) -> None:

@@ -50,6 +50,10 @@ class Cgroups(Protocol):
         """Bound what network sockets hold where the limit of memory does not. Raises ``OSError``."""
         ...
 
+    def add(self, sandbox_id: str, pid: int) -> None:
+        """Move a process into the group. Raises ``OSError``."""
+        ...
+
     def freeze(self, sandbox_id: str) -> None:
         """Stop everything inside; a group that is gone is left alone."""
         ...
@@ -104,6 +108,9 @@ class CgroupsV2:
     def limit_network_memory(self, sandbox_id: str) -> None:
         """Do nothing: it counts as memory."""
 
+    def add(self, sandbox_id: str, pid: int) -> None:
+        self._file(sandbox_id, "cgroup.procs").write_text(str(pid))
+
     def freeze(self, sandbox_id: str) -> None:
         _write_if_there(self._file(sandbox_id, "cgroup.freeze"), "1")
 
@@ -152,6 +159,12 @@ class CgroupsV1:
         _write_if_there(
             self._file("memory", sandbox_id, "memory.kmem.tcp.limit_in_bytes"), str(NETWORK_MEMORY_BYTES_MAX)
         )
+
+    def add(self, sandbox_id: str, pid: int) -> None:
+        for hierarchy in self._hierarchies():
+            # The OCI runtime has made a group in each hierarchy that it knows, and put its process in there.
+            with suppress(FileNotFoundError), (hierarchy / self._parent / sandbox_id / "cgroup.procs").open("r+") as f:
+                f.write(str(pid))
 
     def freeze(self, sandbox_id: str) -> None:
         _write_if_there(self._file("freezer", sandbox_id, "freezer.state"), "FROZEN")

@@ -18,13 +18,17 @@ class ImageNotFoundError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """A whole image; ``python`` is the absolute path of its Python, inside it."""
+    """A whole image; ``python`` is the absolute path of its Python, inside it.
+
+    ``preload`` names the modules that a zygote imports; without any there is none for this image.
+    """
 
     id: str
     name: str
     created_at: float
     rootfs: Path
     python: str
+    preload: tuple[str, ...] = ()
 
 
 def find(images_dir: Path, wanted: str) -> Image:
@@ -69,5 +73,11 @@ def _parse(folder: Path, text: bytes) -> Image | None:
         raise ValueError("'python' is not an absolute path")
     if value["complete"] is not True:
         return None
-    created_at = float(value["created_at"])
-    return Image(id=folder.name, name=str(value["name"]), created_at=created_at, rootfs=rootfs, python=python)
+    return Image(
+        id=folder.name,
+        name=str(value["name"]),
+        created_at=float(value["created_at"]),
+        rootfs=rootfs,
+        python=python,
+        preload=tuple(str(module) for module in value.get("preload", [])),
+    )

@@ -13,7 +13,8 @@ class OciSettings:
     ``sandboxes_dir`` and ``run_dir`` belong to root alone and to one supervisor alone; everything in ``run_dir`` may
     vanish while no sandbox runs. ``image`` is a name or an id. An overcommit is how many times what there is may be
     promised: memory to sandboxes that run, disk to all that exist (their disks are sparse). While less disk than half
-    of ``disk_free_bytes_min`` is free, sandboxes are frozen.
+    of ``disk_free_bytes_min`` is free, sandboxes are frozen. ``zygote_user`` is the system user of preloaded Pythons;
+    with ``None`` there are none and every sandbox starts cold.
     """
 
     sandboxes_dir: Path
@@ -21,6 +22,7 @@ class OciSettings:
     images_dir: Path
     image: str = "default"
     oci_runtime: str = "runc"
+    zygote_user: str | None = "atoll-zygote"
     cgroup_parent: str = "/atoll"
     cgroup_root: Path = cgroup.DEFAULT_ROOT
     sandboxes_max: int = 1000
