@@ -79,9 +79,7 @@ class OciMachine:
     def wait_for_zygote(self) -> int:
         """Wait until sandboxes are forked; give the zygote's pid."""
         path = self.run_dir / "zygote.pid"
-        wait_until(
-            lambda: path.exists() and path.read_text(), what=f"a zygote; the log:\n{self.log_path.read_text()}"
-        )
+        wait_until(lambda: path.exists() and path.read_text(), what=f"a zygote; the log:\n{self.log_path.read_text()}")
         return int(path.read_text())
 
     def kind(self, sandbox_id: str) -> str:

@@ -60,7 +60,14 @@ class Cell:
     def root(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run a program as root inside, with what the agent is allowed and no more: an agent that was taken over."""
         if self.kind == "forked":
-            enter = [sys.executable, "-m", "tests.security.enter", str(self.init_pid), self.machine.cgroup_parent, self.id]
+            enter = [
+                sys.executable,
+                "-m",
+                "tests.security.enter",
+                str(self.init_pid),
+                self.machine.cgroup_parent,
+                self.id,
+            ]
             environment = {**os.environ, "PYTHONPATH": f"{PROJECT_DIR / 'src'}:{PROJECT_DIR}"}
             return subprocess.run(
                 [*enter, *argv], capture_output=True, text=True, timeout=120, check=False, env=environment

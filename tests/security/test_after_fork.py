@@ -2,14 +2,21 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from tests.oci_fixtures import OciMachine
 from tests.security.conftest import SPEC, Cell
 
+# The search reads a whole process into itself.
+ROOMY = replace(SPEC, memory_bytes=1 << 30)
+
 WORK = {
-    "threads": "from concurrent.futures import ThreadPoolExecutor as E\nprint(sum(E(4).map(lambda n: n * n, range(10))))",
+    "threads": (
+        "from concurrent.futures import ThreadPoolExecutor as E\nprint(sum(E(4).map(lambda n: n * n, range(10))))"
+    ),
     "blas": "import numpy as np\na = np.ones((600, 600))\nprint(int((a @ a).sum()) == 600**3)",
     "blas in threads": (
         "import numpy as np\nfrom concurrent.futures import ThreadPoolExecutor as E\n"
@@ -37,9 +44,19 @@ WORK = {
     "deep recursion": "def f(n): return n and f(n - 1)\nprint(f(900))",
 }
 ANSWERS = {
-    **{"threads": "285", "blas": "True", "blas in threads": "True", "linear algebra": "200"},
-    **{"multiprocessing fork": "[1, 2]", "multiprocessing spawn": "[1, 2]", "asyncio": "7", "asyncio process": "b'hi\\n'"},
-    **{"subprocess": "1000", "sklearn": "2", "pandas": "2", "tempfile": "True", "deep recursion": "0"},
+    "threads": "285",
+    "blas": "True",
+    "blas in threads": "True",
+    "linear algebra": "200",
+    "multiprocessing fork": "[1, 2]",
+    "multiprocessing spawn": "[1, 2]",
+    "asyncio": "7",
+    "asyncio process": "b'hi\\n'",
+    "subprocess": "1000",
+    "sklearn": "2",
+    "pandas": "2",
+    "tempfile": "True",
+    "deep recursion": "0",
 }
 
 # The needle is never whole in the memory of the one who searches.
@@ -65,10 +82,11 @@ def _search(half, digest):
 
 
 @pytest.fixture(scope="module")
-def forked(forking_machine: OciMachine) -> Cell:
-    cell = Cell(forking_machine)
+def forked(forking_machine: OciMachine) -> Iterator[Cell]:
+    cell = Cell(forking_machine, ROOMY)
     assert cell.kind == "forked"
-    return cell
+    yield cell
+    cell.close()
 
 
 @pytest.mark.parametrize("name", WORK)
@@ -84,10 +102,10 @@ def test_plots_are_shown(forked: Cell) -> None:
 def test_no_memory_of_another_sandbox_is_in_a_fork(forking_machine: OciMachine) -> None:
     half, rest = b"needle-half-", b"0123456789abcdef"
     digest = hashlib.sha256(rest).hexdigest()
-    one, other = Cell(forking_machine, SPEC), None
+    one, other = Cell(forking_machine, ROOMY), None
     try:
         one.call(f"kept = {(half + rest).decode()!r}; print(1)")
-        other = Cell(forking_machine, SPEC)
+        other = Cell(forking_machine, ROOMY)
         assert one.call(f"{SEARCH}\nprint(_search({half!r}, {digest!r}) > 0)").strip() == "True", "the search finds"
         assert other.call(f"{SEARCH}\nprint(_search({half!r}, {digest!r}))").strip() == "0"
     finally:
@@ -105,6 +123,7 @@ def test_no_path_and_no_name_of_the_host_is_in_a_fork(forked: Cell) -> None:
 
 
 def test_no_descriptor_but_its_own_is_open(forked: Cell) -> None:
+    forked.restart()
     code = (
         "import json, os\nseen = []\nfor n in range(1024):\n"
         "    try: seen.append(os.readlink(f'/proc/self/fd/{n}').split(':')[0])\n"

@@ -50,12 +50,12 @@ def renew_randomness() -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.seed()
-    uuid = sys.modules.get("uuid")
+    uuid: Any = sys.modules.get("uuid")
     if uuid is not None:
-        uuid._node = uuid._last_timestamp = None
-    tempfile = sys.modules.get("tempfile")
+        uuid._node = uuid._last_timestamp = None  # noqa: SLF001 - a clock and an address that are kept from draw to draw
+    tempfile: Any = sys.modules.get("tempfile")
     if tempfile is not None:
-        tempfile._name_sequence = tempfile.tempdir = None
+        tempfile._name_sequence = tempfile.tempdir = None  # noqa: SLF001 - the folder was looked for in the zygote
     process = sys.modules.get("multiprocessing.process")
     if process is not None:
         process.current_process().authkey = os.urandom(32)

@@ -148,7 +148,7 @@ def serve(control: int, acknowledge: int, data_dir: str) -> None:
     channel = Channel(control, acknowledge)
     _replace_streams()
     _replace_input()
-    _prepare_plots()
+    prepare_plots()
     shell = _make_shell(Pictures(channel, data_dir))
     _show_plots()
     sys.path.insert(0, "")
@@ -426,7 +426,7 @@ def _show_prompt(prompt: object) -> None:
         print(prompt)
 
 
-def _prepare_plots() -> None:
+def prepare_plots() -> None:
     """Let matplotlib, if and when it is imported, draw for display and not for a screen."""
     has_inline = importlib.util.find_spec("matplotlib_inline") is not None
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline" if has_inline else "agg")

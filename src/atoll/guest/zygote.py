@@ -102,7 +102,7 @@ def preload(modules: list[str], environment: dict[str, str]) -> None:
 
     os.environ.clear()
     os.environ.update(environment)
-    kernel._prepare_plots()
+    kernel.prepare_plots()
     for module in modules:
         try:
             importlib.import_module(module)

@@ -24,7 +24,7 @@ async def test_a_dead_zygote_is_replaced_and_its_forks_live_on(make_oci_machine:
     sandbox = await client.create(SPEC)
     assert machine.kind(sandbox.id) == "forked"
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: machine.wait_for_zygote() != first, what="another zygote")
+    _wait_for_another(machine, first)
     assert await shell(client, sandbox.id, "echo alive") == "alive\n"
     other = await client.create(SPEC)
     assert machine.kind(other.id) == "forked"
@@ -47,12 +47,9 @@ async def test_forked_sandboxes_are_adopted_after_kill_9(make_oci_machine: MakeM
     assert (machine.init_pid(sandbox.id), machine.kind(sandbox.id)) == (pid, "forked")
     assert await shell(client, sandbox.id, "echo alive") == "alive\n"
     os.kill(pid, signal.SIGKILL)
-
-    async def has_stopped() -> bool:
-        return [one.state for one in await client.observe()] == [SandboxState.STOPPED]
-
-    while not await has_stopped():
-        await asyncio.sleep(0.01)
+    wait_until(lambda: not host.is_alive(pid), what="the end of the agent")
+    wait_until(lambda: not (machine.run_dir / "running" / f"{sandbox.id}.json").exists(), what="tidying")
+    assert [one.state for one in await client.observe()] == [SandboxState.STOPPED]
     machine.wait_for_zygote()
     await client.start(sandbox.id)
     assert machine.kind(sandbox.id) == "forked"
@@ -71,9 +68,13 @@ async def test_a_zygote_killed_while_sandboxes_are_made(make_oci_machine: MakeMa
         for sandbox in await asyncio.gather(*making):
             assert await shell(client, sandbox.id, "echo well") == "well\n"
             await client.destroy(sandbox.id)
-        wait_until(lambda: machine.wait_for_zygote() != zygote, what="another zygote")
+        _wait_for_another(machine, zygote)
     await client.aclose()
     wait_until(lambda: not machine.held_by_sandboxes(), what="everything freed")
+
+
+def _wait_for_another(machine: OciMachine, zygote: int) -> None:
+    wait_until(lambda: machine.wait_for_zygote() != zygote, what="another zygote")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class OciBinary:
         return self._make(["run", "--detach", "--preserve-fds=1"], sandbox_id, bundle, listener=listener, output=output)
 
     def create(self, sandbox_id: str, bundle: Path, *, output: int) -> int:
-        """Make a sandbox from ``bundle`` and start nothing in it; give the pid of the runtime's process that waits there.
+        """Make a sandbox from ``bundle`` and start nothing in it; give the pid of the runtime's process waiting there.
 
         Raises ``OciRuntimeFailedError`` as ``run`` does.
         """

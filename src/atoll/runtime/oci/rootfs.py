@@ -33,9 +33,7 @@ def prepare_staging(staging: Path) -> None:
 
 
 @contextmanager
-def staged(
-    staging: Path, image_rootfs: Path, disk: Path, first_host_id: int, namespace: int
-) -> Iterator[Rootfs]:
+def staged(staging: Path, image_rootfs: Path, disk: Path, first_host_id: int, namespace: int) -> Iterator[Rootfs]:
     """Mount a sandbox's trees in the new folder ``staging`` for as long as the context lasts.
 
     ``namespace`` is a user namespace that maps ids from 0 on to those from ``first_host_id`` on.

@@ -10,7 +10,7 @@ import socket
 import struct
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from atoll.runtime.oci.spec import CAPABILITIES
 
@@ -37,7 +37,7 @@ class Birth:
         self._own.settimeout(_TIMEOUT_S)
         self.pid = 0
 
-    def __enter__(self) -> "Birth":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,8 +81,17 @@ class Birth:
         mask = f"{sum(1 << CAPABILITY_NUMBERS[name] for name in CAPABILITIES):016x}"
         nothing = f"{0:016x}"
         expected = {
-            **{"Uid": ids, "Gid": ids, "Groups": "", "NoNewPrivs": "1", "Seccomp": "2", "Threads": "1"},
-            **{"CapPrm": mask, "CapEff": mask, "CapBnd": mask, "CapInh": nothing, "CapAmb": nothing},
+            "Uid": ids,
+            "Gid": ids,
+            "Groups": "",
+            "NoNewPrivs": "1",
+            "Seccomp": "2",
+            "Threads": "1",
+            "CapPrm": mask,
+            "CapEff": mask,
+            "CapBnd": mask,
+            "CapInh": nothing,
+            "CapAmb": nothing,
         }
         wrong += [name for name, value in expected.items() if seen.get(name) != value]
         if wrong:

@@ -33,7 +33,7 @@ def compile_profile(profile: dict[str, Any]) -> bytes:
     """Give the instructions, as ``struct sock_filter`` one after the other. Raises ``CannotCompileError``."""
     library = _load()
     context = ctypes.c_void_p(library.seccomp_init(_ERRNO | profile["defaultErrnoRet"]))
-    if not context:
+    if context.value is None:
         raise CannotCompileError("libseccomp has no memory")
     try:
         for rule in profile["syscalls"]:
@@ -64,7 +64,7 @@ def _add(library: ctypes.CDLL, context: ctypes.c_void_p, rule: dict[str, Any]) -
     action = _ALLOW if rule["action"] == "SCMP_ACT_ALLOW" else _ERRNO | rule["errnoRet"]
     arguments = rule.get("args", [])
     comparisons = (_Comparison * len(arguments))(
-        *((one["index"], _OPERATORS[one["op"]], one["value"], one["valueTwo"]) for one in arguments)
+        *(_Comparison(one["index"], _OPERATORS[one["op"]], one["value"], one["valueTwo"]) for one in arguments)
     )
     for name in rule["names"]:
         number = library.seccomp_syscall_resolve_name(name.encode())

@@ -1,4 +1,4 @@
-"""Has a zygote ready for the image that sandboxes are made of, starts it again when it dies, and says why there is none.
+"""Has a zygote ready for the image that sandboxes are made of, starts it again when it dies, says why there is none.
 
 One at a time, for the image asked for last: two zygotes would run as one user and could reach for each other. Nobody
 waits for one here: while there is none, sandboxes start cold.
@@ -10,6 +10,7 @@ import select
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -53,9 +54,11 @@ class Zygotes:
             current, maker = self._current, self._maker
             is_wanted = self._wanted is not None and self._wanted.id == image.id
             self._wanted = image
-        if not is_wanted:
+        if not is_wanted or (maker is not None and maker.has_ended):
             os.eventfd_write(self._wake, 1)
-        if current is None or maker is None or current.image_id != image.id or current.process.has_ended:
+        if current is None or maker is None or current.image_id != image.id:
+            return None
+        if current.process.has_ended or maker.has_ended:
             return None
         return current, maker
 
@@ -74,6 +77,7 @@ class Zygotes:
             if self._is_closing or wanted is None or self._parts is None:
                 continue
             if current is not None and not current.process.has_ended and current.image_id == wanted.id:
+                self._have_maker(self._parts)
                 continue
             if current is not None:
                 if current.process.has_ended:
@@ -83,8 +87,7 @@ class Zygotes:
             started_at = time.monotonic()
             self._start(self._parts, wanted)
         self._drop()
-        if self._maker is not None:
-            self._maker.close()
+        self._close_maker()
 
     def _wait(self, timeout_s: float | None) -> None:
         """Wait for somebody's wish, the zygote's death, or the time to try again."""
@@ -93,10 +96,8 @@ class Zygotes:
         if self._current is not None:
             poll.register(self._current.process.pidfd, select.POLLIN)
         poll.poll(None if timeout_s is None else timeout_s * 1000)
-        try:
+        with suppress(BlockingIOError):
             os.eventfd_read(self._wake)
-        except BlockingIOError:
-            pass
 
     def _pause(self) -> float:
         return _RESTART_PAUSES_S[min(self._failures, len(_RESTART_PAUSES_S)) - 1]
@@ -107,8 +108,7 @@ class Zygotes:
             self._say_once(f"there are no zygotes with {program}: sandboxes start cold")
             return
         try:
-            maker = self._maker or NamespaceMaker(parts.account)
-            self._maker = maker
+            self._have_maker(parts)
             current = ZygoteProcess(parts, image, lambda: self._is_closing)
         except CannotCompileError as error:
             self._say_once(f"{error}: sandboxes start cold")
@@ -128,6 +128,16 @@ class Zygotes:
             current, self._current = self._current, None
         if current is not None:
             current.close()
+
+    def _have_maker(self, parts: Parts) -> None:
+        if self._maker is None or self._maker.has_ended:
+            self._close_maker()
+            self._maker = NamespaceMaker(parts.account)
+
+    def _close_maker(self) -> None:
+        maker, self._maker = self._maker, None
+        if maker is not None:
+            maker.close()
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:

@@ -72,11 +72,17 @@ class NamespaceMaker:
         self._control.settimeout(_ANSWER_TIMEOUT_S)
         self._lock = threading.Lock()
         try:
-            if self._control.recv(_PID_BYTES_MAX) != b"ready":
-                raise NamespaceMakerError("the maker of user namespaces ended at once")
-        except BaseException:
+            said = self._control.recv(_PID_BYTES_MAX)
+        except OSError:
+            said = b""
+        if said != b"ready":
             self.close()
-            raise
+            raise NamespaceMakerError("the maker of user namespaces does not start")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is of no more use."""
+        return self._process.poll() is not None
 
     @contextmanager
     def mapping(self, first_host_id: int, count: int) -> Iterator[int]:
@@ -95,8 +101,11 @@ class NamespaceMaker:
         self._control.close()
 
     def _make(self, first_host_id: int, count: int) -> int:
-        self._control.send(b"1")
-        answer = self._control.recv(_PID_BYTES_MAX)
+        try:
+            self._control.send(b"1", socket.MSG_NOSIGNAL)
+            answer = self._control.recv(_PID_BYTES_MAX)
+        except OSError as error:
+            raise NamespaceMakerError(f"the maker of user namespaces is gone: {error}") from error
         if not answer.isdigit():
             raise NamespaceMakerError("the maker of user namespaces is gone")
         child = os.pidfd_open(int(answer))

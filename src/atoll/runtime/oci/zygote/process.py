@@ -76,10 +76,14 @@ class ZygoteProcess:
             with its:
                 pid = _run(parts, image, its, log)
             self.process = InitProcess(pid, NAME)
-            self._await_readiness(order, log, is_cancelled)
+            try:
+                self._await_readiness(order, log, is_cancelled)
+                parts.layout.zygote_ready.write_text(str(pid))
+            except BaseException:
+                self.close()
+                raise
         finally:
             os.close(log)
-        parts.layout.zygote_ready.write_text(str(pid))
 
     def fork(self, channel: socket.socket, user_namespace: int, listener: socket.socket, log: int) -> None:
         """Ask for a fork that speaks on ``channel``. Raises ``ZygoteError``."""
@@ -101,21 +105,17 @@ class ZygoteProcess:
             self._clear()
 
     def _await_readiness(self, order: bytes, log: int, is_cancelled: Callable[[], bool]) -> None:
-        try:
-            self._control.settimeout(_FORK_TIMEOUT_S)
-            self._control.send(order)
-            poll = select.poll()
-            poll.register(self._control, select.POLLIN)
-            deadline = time.monotonic() + _PRELOAD_TIMEOUT_S
-            while not poll.poll(_LOOK_UP_MS):
-                if is_cancelled() or time.monotonic() > deadline:
-                    raise ZygoteError("it took too long to import")
-            if self._control.recv(_REPLY_BYTES_MAX) != b"ready":
-                raise ZygoteError(f"it ended while it imported and said {os.pread(log, _LOG_BYTES_MAX, 0)[-400:]!r}")
-            self._check()
-        except BaseException:
-            self.close()
-            raise
+        self._control.settimeout(_FORK_TIMEOUT_S)
+        self._control.send(order)
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        deadline = time.monotonic() + _PRELOAD_TIMEOUT_S
+        while not poll.poll(_LOOK_UP_MS):
+            if is_cancelled() or time.monotonic() > deadline:
+                raise ZygoteError("it took too long to import")
+        if self._control.recv(_REPLY_BYTES_MAX) != b"ready":
+            raise ZygoteError(f"it ended while it imported and said {os.pread(log, _LOG_BYTES_MAX, 0)[-400:]!r}")
+        self._check()
 
     def _clear(self) -> None:
         clear(self._parts.layout, self._parts.cgroups, self._parts.binary)
