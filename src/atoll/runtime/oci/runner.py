@@ -39,6 +39,15 @@ from atoll.runtime.oci.zygote.process import clear as clear_zygote
 
 _log = logging.getLogger(__name__)
 
+# After any of them a cold start is tried, which says what is wrong with the machine if it is that.
+_FORK_FAILURES: Final = (
+    ZygoteError,
+    BirthError,
+    NamespaceMakerError,
+    OciRuntimeFailedError,
+    init_process.InitGoneError,
+    ProcessLookupError,
+)
 _END_TIMEOUT_S: Final = 20.0
 _PAUSE_S: Final = 0.01
 
@@ -86,7 +95,7 @@ class Runner:
         if zygote is not None:
             try:
                 return self._bring_up_forked(record, image, slot, *zygote)
-            except (ZygoteError, BirthError, NamespaceMakerError) as error:
+            except _FORK_FAILURES as error:
                 _log.warning("%s could not be forked and is started cold: %s", record.id, error)
                 self.tidy(record.id)
                 self._wait_for_disk(record.id)

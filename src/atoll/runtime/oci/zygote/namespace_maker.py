@@ -24,12 +24,15 @@ _PID_BYTES_MAX: Final = 16
 # Started as root, so that it can read its interpreter wherever that is. One child a namespace: unshare cannot be
 # undone. The child waits until the maps are written and its descriptor is taken, and goes with its helper.
 _HELPER: Final = """
-import ctypes, os, signal, socket, sys
+import ctypes, os, resource, signal, socket, sys
 libc = ctypes.CDLL(None, use_errno=True)
 def prctl(option, value):
     if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
 uid, gid, control = int(sys.argv[1]), int(sys.argv[2]), socket.socket(fileno=int(sys.argv[3]))
+# What the maker may have of processes, all sandboxes in its namespaces may have together.
+_, most = resource.getrlimit(resource.RLIMIT_NPROC)
+resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
 os.setgroups([])
 os.setresgid(gid, gid, gid)
 os.setresuid(uid, uid, uid)
