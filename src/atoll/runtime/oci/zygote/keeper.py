@@ -37,7 +37,7 @@ class Zygotes:
         self._wanted: Image | None = None
         self._current: ZygoteProcess | None = None
         self._maker: NamespaceMaker | None = None
-        self._is_closing = False
+        self._closing = threading.Event()
         self._failures = 0
         self._said: set[str] = set()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -64,27 +64,28 @@ class Zygotes:
 
     def close(self) -> None:
         """End the zygote; sandboxes live on."""
-        self._is_closing = True
+        self._closing.set()
         os.eventfd_write(self._wake, 1)
         self._thread.join()
         os.close(self._wake)
 
     def _keep(self) -> None:
         started_at = time.monotonic()
-        while not self._is_closing:
-            self._wait(None if self._failures == 0 else self._pause())
+        while not self._closing.is_set():
+            self._wait(self._pause())
             wanted, current = self._wanted, self._current
-            if self._is_closing or wanted is None or self._parts is None:
+            if self._closing.is_set() or wanted is None or self._parts is None:
                 continue
-            if current is not None and not current.process.has_ended and current.image_id == wanted.id:
-                self._have_maker(self._parts)
-                continue
-            if current is not None:
-                if current.process.has_ended:
-                    _log.warning("the zygote died and is started again; sandboxes live on")
-                    self._failures = 1 if time.monotonic() - started_at > _LIVED_S else self._failures + 1
+            if current is not None and current.process.has_ended:
+                _log.warning("the zygote died and is started again; sandboxes live on")
                 self._drop()
-            started_at = time.monotonic()
+                self._failures = 1 if time.monotonic() - started_at > _LIVED_S else self._failures + 1
+                if self._failures > 1:
+                    continue
+            elif current is not None and current.image_id != wanted.id:
+                self._drop()
+            if self._current is None:
+                started_at = time.monotonic()
             self._start(self._parts, wanted)
         self._drop()
         self._close_maker()
@@ -99,7 +100,10 @@ class Zygotes:
         with suppress(BlockingIOError):
             os.eventfd_read(self._wake)
 
-    def _pause(self) -> float:
+    def _pause(self) -> float | None:
+        """Give how long to wait before another try; ``None`` when there is nothing to try."""
+        if self._current is not None or self._failures == 0:
+            return None
         return _RESTART_PAUSES_S[min(self._failures, len(_RESTART_PAUSES_S)) - 1]
 
     def _start(self, parts: Parts, image: Image) -> None:
@@ -109,16 +113,17 @@ class Zygotes:
             return
         try:
             self._have_maker(parts)
-            current = ZygoteProcess(parts, image, lambda: self._is_closing)
+            if self._current is not None:
+                return
+            current = ZygoteProcess(parts, image, self._closing.is_set)
         except CannotCompileError as error:
             self._say_once(f"{error}: sandboxes start cold")
         except (ZygoteError, OciRuntimeFailedError, OSError, subprocess.SubprocessError) as error:
-            if self._is_closing:
+            if self._closing.is_set():
                 return
             self._failures += 1
             self._say_once(f"the zygote of image {image.name} cannot be started, sandboxes start cold: {error}")
         else:
-            self._failures = 0
             with self._lock:
                 self._current = current
             _log.info("the zygote of image %s is ready", image.name)
