@@ -164,6 +164,13 @@ def serve(control: int, acknowledge: int, data_dir: str) -> None:
         channel.send(_RESULT, {"ok": ok})
 
 
+def rehearse() -> None:
+    """Do what a first call does, for the modules that it imports; for a process that ends afterwards."""
+    shell = _make_shell(None)
+    _show_plots()
+    shell.run_cell("1 + 1;")  # type: ignore[no-untyped-call]
+
+
 def _run(shell: "_Shell", interrupts: "_Interrupts", code: str) -> bool:
     try:
         with interrupts.allowed():
@@ -360,7 +367,7 @@ def _print_exit(code: object) -> None:
     print(f"[atoll] The code asked to exit{status}: the call ends here, Python and its variables live on.")
 
 
-def _make_shell(pictures: Pictures) -> _Shell:
+def _make_shell(pictures: Pictures | None) -> _Shell:
     config = Config()
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"

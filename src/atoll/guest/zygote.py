@@ -26,6 +26,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -34,6 +35,7 @@ _CONTROL_FD: Final = 3  # in a fork the listener, as the OCI runtime gives it
 _CHANNEL_FD: Final = 4
 _LOWEST_FREE: Final = 16
 _COMPLAINT_BYTES_MAX: Final = 200
+_PIPE_BYTES: Final = 64 * 1024
 _MESSAGE_BYTES_MAX: Final = 128 * 1024
 _GUEST_ROOT: Final = str(Path(__file__).parents[2])
 
@@ -109,13 +111,30 @@ def preload(modules: list[str], environment: dict[str, str]) -> None:
         except Exception as error:  # noqa: BLE001 - one that fails here fails again where people can see it
             print(f"cannot preload {module}: {error!r}", file=sys.stderr)
     # Libraries that keep threads (BLAS) end theirs before a fork and start them again when they are used.
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
+    for module in _rehearse(kernel.rehearse):
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
     gc.collect()
     forked_python.note_generators()
     gc.freeze()
+
+
+def _rehearse(call: Callable[[], None]) -> list[str]:
+    """Call something in a fork; give the modules that it imported."""
+    known = set(sys.modules)
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            call()
+            os.write(writer, " ".join(name for name in sys.modules if name not in known).encode()[:_PIPE_BYTES])
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(pid, 0)
+    names = os.read(reader, _PIPE_BYTES).decode().split()
+    os.close(reader)
+    return names
 
 
 def _fork(control: socket.socket, order: Order, descriptors: list[int]) -> None:
