@@ -94,6 +94,8 @@ class Birth:
             "CapAmb": nothing,
         }
         wrong += [name for name, value in expected.items() if seen.get(name) != value]
+        if seen.get("Seccomp_filters", "2") != "2":  # the zygote's and the sandbox's own; Linux 5.9 begins to tell
+            wrong.append("Seccomp_filters")
         if wrong:
             raise BirthError(f"the fork's walls are not what they should be: {', '.join(wrong)}")
 

@@ -41,10 +41,13 @@ prctl(38, 1)  # PR_SET_NO_NEW_PRIVS
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 control.send(b"ready")
 while control.recv(1):
-    pid = os.fork()
-    if pid == 0:
+    helper = os.getpid()
+    if os.fork() == 0:
         try:
-            if libc.unshare(0x10000000):
+            if libc.unshare(0x10000000):  # CLONE_NEWUSER
+                os._exit(1)
+            prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+            if os.getppid() != helper:
                 os._exit(1)
             control.send(str(os.getpid()).encode())
             signal.pause()
@@ -65,12 +68,15 @@ class NamespaceMaker:
         own, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _HELPER, str(account.uid), str(account.gid), str(its.fileno())],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-I", "-S", "-", str(account.uid), str(account.gid), str(its.fileno())],
+                stdin=subprocess.PIPE,
                 pass_fds=[its.fileno()],
                 cwd="/",
                 env={},
             )
+            assert self._process.stdin is not None  # noqa: S101 - narrows PIPE for mypy
+            with suppress(BrokenPipeError), self._process.stdin as program:
+                program.write(_HELPER.encode())
         self._control = own
         self._control.settimeout(_ANSWER_TIMEOUT_S)
         self._lock = threading.Lock()
