@@ -13,7 +13,12 @@ from atoll.guest.spawn import protect_agent
 
 
 def main() -> None:
-    """Read the command line and serve."""
+    """Read the command line and serve, or be a zygote."""
+    if sys.argv[1:] == ["--zygote"]:
+        from atoll.guest import zygote  # noqa: PLC0415 - an agent has no use for it
+
+        zygote.main()
+        return
     serve(parse(sys.argv[1:], dict(os.environ), sys.executable))
 
 

@@ -22,7 +22,6 @@ import gc
 import importlib
 import json
 import os
-import signal
 import socket
 import sys
 import traceback
@@ -30,6 +29,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
+
+from atoll.guest.__main__ import serve
+from atoll.guest.options import parse
 
 _CONTROL_FD: Final = 3  # in a fork the listener, as the OCI runtime gives it
 _CHANNEL_FD: Final = 4
@@ -52,13 +54,6 @@ _CAPABILITY_VERSION_3: Final = 0x20080522
 _INSTRUCTION_BYTES: Final = 8
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
-
-if __name__ == "__main__":
-    # As the agent and people's Python have it: the folder of this file must not be importable.
-    sys.path[0] = _GUEST_ROOT
-
-from atoll.guest.__main__ import serve  # noqa: E402
-from atoll.guest.options import parse  # noqa: E402
 
 
 class _Program(ctypes.Structure):
@@ -228,9 +223,3 @@ def _call(result: int) -> None:
     if result < 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
-
-
-if __name__ == "__main__":
-    for _number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(_number, signal.SIG_DFL)
-    main()

@@ -122,9 +122,10 @@ def build_zygote(plan: ZygotePlan) -> dict[str, Any]:
         "process": {
             "terminal": False,
             "user": {"uid": plan.uid, "gid": plan.gid, "umask": 0o022},
-            "args": [plan.python, f"{GUEST_ROOT}/atoll/guest/zygote.py"],
+            # Forks keep this command line: agents in the host's list are called the same, however they were started.
+            "args": [plan.python, "-m", "atoll.guest", "--zygote"],
             "env": [f"{name}={value}" for name, value in agent_environment().items() if name != "PYTHONPATH"],
-            "cwd": "/",
+            "cwd": GUEST_ROOT,  # where its code is found; neither -P nor PYTHONPATH, which people's Python has not
             "noNewPrivileges": True,
             "capabilities": {},
             "oomScoreAdj": plan.oom_score_adj,
