@@ -31,7 +31,7 @@ async def test_a_dead_zygote_is_replaced_and_its_forks_live_on(make_oci_machine:
     for one in (sandbox, other):
         await client.destroy(one.id)
     await client.aclose()
-    assert not machine.held_by_sandboxes()
+    wait_until(lambda: not machine.held_by_sandboxes(), what="everything freed")
 
 
 async def test_forked_sandboxes_are_adopted_after_kill_9(make_oci_machine: MakeMachine) -> None:
