@@ -103,8 +103,7 @@ class OciMachine:
 
     def pooled(self) -> list[str]:
         """Give the names of sandboxes that are in the pool or on their way into it."""
-        folders = [path for path in self.sandboxes_dir.iterdir() if path.name.startswith("sbx_")]
-        return [path.name for path in folders if not (path / "sandbox.json").exists()]
+        return [path.name for path in (self.run_dir / "ready").iterdir() if not path.suffix]
 
     def down(self) -> None:
         """End the supervisor and everything that it has made, but files."""

@@ -68,7 +68,7 @@ class SandboxSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
-    """A box that is there. ``created_at`` is in unix seconds."""
+    """A box that is there. ``created_at`` is when it was made, in unix seconds; that may be before it was asked for."""
 
     id: SandboxId
     state: SandboxState

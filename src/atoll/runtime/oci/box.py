@@ -22,7 +22,7 @@ class Box:
     """A sandbox. ``lock`` is held while it is brought up, ended or destroyed; reading needs none.
 
     ``is_made`` is false until create is done: until then nobody knows of it. ``is_pooled`` says that it waits for a
-    create to be made somebody's own: it has no record on disk, and nothing is promised to it. ``holds_memory`` says
+    create to be made somebody's own: its mark says so on disk, and nothing is promised to it. ``holds_memory`` says
     that its memory is promised. ``freeing`` is the tidying after its last run; it has to be over before the next.
     """
 

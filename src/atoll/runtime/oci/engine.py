@@ -2,10 +2,10 @@
 
 What is durable of a sandbox is its folder: record first, disk second. From the moment that the disk has its name the
 sandbox may have been answered for, so from then on only ``destroy`` removes it; a folder without one is the rest of a
-create that a crash cut off. So is one without a record, and such are those of the pool: taking one for a create is
-writing its record. Moving the folder into the trash is what destroys; all else is tidying, which the next start takes
-up again when a crash cuts it off. What runs is found again by its first process, told apart by number, start time and
-cgroup.
+create that a crash cut off. So is one without a record, and one that is marked as waiting in the pool: taking it for a
+create is taking that mark away. Moving the folder into the trash is what destroys; all else is tidying, which the next
+start takes up again when a crash cuts it off. What runs is found again by its first process, told apart by number,
+start time and cgroup.
 """
 
 import errno
@@ -36,7 +36,18 @@ from atoll.runtime.contract import (
     SandboxSpec,
     Usage,
 )
-from atoll.runtime.oci import admission, agent_socket, cgroup, image, init_process, layout, pool, record, requirements
+from atoll.runtime.oci import (
+    admission,
+    agent_socket,
+    cgroup,
+    image,
+    init_process,
+    layout,
+    pool,
+    ready_mark,
+    record,
+    requirements,
+)
 from atoll.runtime.oci.box import Box, Run
 from atoll.runtime.oci.deaths import Deaths
 from atoll.runtime.oci.disk import DISK_NAME
@@ -318,16 +329,19 @@ class Engine:
     def _claim(self, box: Box, spec: SandboxSpec) -> None:
         """Change what differs from a new one. The caller holds the lock.
 
-        The record comes last: after a crash before it the sandbox is nobody's and removed, after it it is whole.
+        The mark goes last: after a crash before that the sandbox is nobody's and removed, after it it is whole. The
+        record lasts already and is right unless the limits differ: only then is the disk waited for.
         """
         ready = box.record
         with self._table:
             admission.check_room(spec, self._machine(), self._committed(), is_new=True)
-            box.record = replace(ready, created_at=self._clock(), spec=spec)
+            box.record = replace(ready, spec=spec)
             box.is_pooled = False
             box.holds_memory = True
         self._cgroups.limit(ready.id, ready.spec, spec)
-        record.write_through(self._layout.folder(ready.id), box.record)
+        if spec != ready.spec:
+            record.write_through(self._layout.folder(ready.id), box.record)
+        self._layout.ready_mark(ready.id).unlink()
         box.is_made = True
 
     def _make_ready(self) -> Box:
@@ -373,8 +387,9 @@ class Engine:
     def _make(self, box: Box, below: image.Image) -> None:
         folder = self._layout.folder(box.record.id)
         folder.mkdir(mode=0o700)
-        if not box.is_pooled:
-            record.write(folder, box.record)
+        if box.is_pooled:
+            ready_mark.put(self._layout.ready_mark(box.record.id))
+        record.write(folder, box.record)
         self._runner.make_disk(box.record)
         durable = self._freeing.submit(record.sync, folder)
         self._bring_up(box, below)
@@ -439,6 +454,7 @@ class Engine:
         """Make an ended box destroyed; the caller holds its lock."""
         sandbox_id = box.record.id
         self._to_trash(sandbox_id)
+        self._layout.ready_mark(sandbox_id).unlink(missing_ok=True)
         box.is_destroyed = True
         with self._table:
             box.holds_memory = False
@@ -487,11 +503,16 @@ class Engine:
             except RecordDamagedError:
                 _log.exception("%s is left alone", self._layout.folder(sandbox_id))
                 continue
-            if kept is None or not (self._layout.folder(sandbox_id) / DISK_NAME).exists():
+            if kept is None or not self._is_somebodys(sandbox_id):
                 self._to_trash(sandbox_id)
                 _ignore(self._freeing.submit(self._empty_trash, sandbox_id, None))
             else:
                 self._take_up_box(Box(kept, is_made=True))
+        self._layout.forget_ready_marks()
+
+    def _is_somebodys(self, sandbox_id: str) -> bool:
+        has_disk = (self._layout.folder(sandbox_id) / DISK_NAME).exists()
+        return has_disk and not ready_mark.stands(self._layout.ready_mark(sandbox_id))
 
     def _take_up_box(self, box: Box) -> None:
         sandbox_id = box.record.id

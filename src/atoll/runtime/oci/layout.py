@@ -61,12 +61,16 @@ class Layout:
         """The socket that an agent listens on, in a folder closed to all others."""
         return self.run / "agents" / f"{sandbox_id}.sock"
 
+    def ready_mark(self, sandbox_id: str) -> Path:
+        """What says that a sandbox waits in the pool."""
+        return self.run / "ready" / sandbox_id
+
     def make(self) -> None:
         """Make all folders."""
         self.sandboxes.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.run.mkdir(mode=0o711, parents=True, exist_ok=True)
         private = (self.trash, self.templates, self.oci_state)
-        for folder in (*private, *(self.run / name for name in ("agents", "bundles", "running"))):
+        for folder in (*private, *(self.run / name for name in ("agents", "bundles", "ready", "running"))):
             folder.mkdir(mode=0o700, exist_ok=True)
 
     def known_ids(self) -> list[str]:
@@ -78,6 +82,11 @@ class Layout:
         self.identity(sandbox_id).unlink(missing_ok=True)
         self.agent_socket(sandbox_id).unlink(missing_ok=True)
         shutil.rmtree(self.bundle(sandbox_id), ignore_errors=True)
+
+    def forget_ready_marks(self) -> None:
+        """Remove every mark: none of those that wait in the pool is left."""
+        for mark in (self.run / "ready").iterdir():
+            mark.unlink()
 
     def clear_run(self) -> None:
         """Empty ``run``; nothing may run any more. Raises ``OSError``."""

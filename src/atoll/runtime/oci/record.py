@@ -19,7 +19,7 @@ class RecordDamagedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A sandbox's own facts. ``created_at`` is in unix seconds, ``image_id`` the image below its files."""
+    """A sandbox's own facts: when it was made, in unix seconds, and the image below its files."""
 
     id: SandboxId
     created_at: float
@@ -56,16 +56,15 @@ def decode(text: bytes) -> Record:
 
 def write(folder: Path, record: Record) -> None:
     """Put a record into its folder, whole or not at all; :func:`sync` makes it last."""
-    unfinished = folder / f"{RECORD_NAME}.unfinished"
-    unfinished.write_bytes(encode(record))
-    unfinished.rename(folder / RECORD_NAME)
+    _unfinished(folder, record).rename(folder / RECORD_NAME)
 
 
 def write_through(folder: Path, record: Record) -> None:
-    """Put a record into a folder that lasts already, so that it lasts too."""
-    write(folder, record)
-    for path in (folder / RECORD_NAME, folder):
-        _sync(path)
+    """Put a record into a folder that lasts already in place of the one there, so that one of both always lasts."""
+    unfinished = _unfinished(folder, record)
+    _sync(unfinished)
+    unfinished.rename(folder / RECORD_NAME)
+    _sync(folder)
 
 
 def read(folder: Path) -> Record | None:
@@ -84,6 +83,12 @@ def sync(folder: Path) -> None:
     """Put a sandbox's folder, all files in it and its own name on stable storage."""
     for path in (*folder.iterdir(), folder, folder.parent):
         _sync(path)
+
+
+def _unfinished(folder: Path, record: Record) -> Path:
+    path = folder / f"{RECORD_NAME}.unfinished"
+    path.write_bytes(encode(record))
+    return path
 
 
 def _sync(path: Path) -> None:
