@@ -26,22 +26,36 @@ class BenchmarkClient:
         """Ask for ``GET /health``: the cheapest answer this server has, to hold others against."""
         return self._send("GET", "/health", None)
 
-    def create(self) -> str:
+    def metrics(self) -> dict[str, float]:
+        """Give what the server counts, by name and labels as they are written."""
+        samples = (line.rpartition(" ") for line in self._text("GET", "/metrics").splitlines() if line[:1] != "#")
+        return {name: float(value) for name, _, value in samples}
+
+    def create(self, **body: object) -> str:
         """Make a container; give its id."""
-        return str(self.request("POST", "/containers", {"name": "benchmark"})["id"])
+        return str(self.request("POST", "/containers", {"name": "benchmark", **body})["id"])
 
     def delete(self, container_id: str) -> None:
         """Remove a container."""
         self.request("DELETE", f"/containers/{container_id}")
 
-    def python(self, container_id: str, code: str) -> str:
-        """Run Python; give its text output. Raises when the call did not complete."""
+    def python(self, container_id: str, code: str, *, expect: str | None = None) -> str:
+        """Run Python; give its text output. Raises when the call did not complete or its output is another."""
         call = self.request("POST", f"/containers/{container_id}/code_interpreter_calls", {"code": code})
         if call["status"] != "completed":
             raise RuntimeError(f"the call ended as {call['status']}: {call['outputs']}")
-        return "".join(output["logs"] for output in call["outputs"] if output["type"] == "logs")
+        logs = "".join(output["logs"] for output in call["outputs"] if output["type"] == "logs")
+        if expect is not None and logs != expect:
+            raise RuntimeError(f"expected {expect!r}, got {logs[:300]!r}")
+        return logs
 
     def _send(self, method: str, path: str, body: dict[str, object] | None) -> Any:
+        return json.loads(self._exchange(method, path, body))
+
+    def _text(self, method: str, path: str) -> str:
+        return self._exchange(method, path, None).decode()
+
+    def _exchange(self, method: str, path: str, body: dict[str, object] | None) -> bytes:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             connection = http.client.HTTPConnection(self._host, self._port, timeout=120)
@@ -56,4 +70,4 @@ class BenchmarkClient:
             raise
         if response.status // 100 != 2:
             raise RuntimeError(f"{method} {path} answered {response.status}: {payload[:300]!r}")
-        return json.loads(payload)
+        return payload

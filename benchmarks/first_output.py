@@ -1,127 +1,103 @@
-"""Measures the main promises over HTTP: create to first output, a small call, a page of the list.
+"""Measures what a newcomer waits for: from asking for a container to the output of a first call that uses pandas.
 
-    python -m benchmarks.first_output --base-url http://127.0.0.1:8484/v1 --api-key KEY
+    python -m benchmarks.first_output
 
-Each is measured one at a time and 16 at once; creations also some time apart, as the pool of ready sandboxes is
-meant to be used: those without a pause show what is left when it cannot keep up. The server must run already;
-containers made here are deleted.
+Four times over: one at a time and 50 at once on a pool of ready sandboxes that is full when the clock starts, one at a
+time without a pool, and, as the yardstick, a fresh process of the same Python that imports the same pandas and has no
+walls. Deleting is not timed. Needs root and the default image.
 """
 
-import argparse
-import os
 import subprocess
 import sys
-from collections.abc import Callable
+from pathlib import Path
 
+from atoll.images.shelf import find
+from benchmarks.arguments import arguments
 from benchmarks.client import BenchmarkClient
-from benchmarks.measure import Figures, measure, write_result
+from benchmarks.measure import Figures, measure, measure_bursts
+from benchmarks.report import Report
+from benchmarks.server import client_of, running_server, wait_for_full_pool
+from tests.harness.server import IMAGES_DIR
 
-AT_ONCE = 16
-POOL_PAUSE_S = 1.5  # long enough for the pool of ready sandboxes to be filled again
+AT_ONCE = 50
+PAUSE_S = 0.2  # what a delete leaves to be tidied up, and what fills the pool, has then come to rest
+SETTINGS = {"memory_overcommit": 10}  # so that 50 containers of 1 GiB may be there at once
+CODE = "import pandas as pd; print(int(pd.Series([1, 2]).sum()))"
 
 
 def main() -> None:
-    """Read the command line, measure, print and write ``results/first_output.json``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base-url", default=os.environ.get("ATOLL_BASE_URL", "http://127.0.0.1:8484/v1"))
-    parser.add_argument(
-        "--api-key", default=os.environ.get("ATOLL_API_KEY"), required="ATOLL_API_KEY" not in os.environ
-    )
-    parser.add_argument(
-        "--runs", type=int, default=30, help="creations measured in each row; calls get ten times as many"
-    )
+    """Measure and write ``results/first_output.json``."""
+    parser = arguments(__doc__)
+    parser.add_argument("--runs", type=int, default=150, help="of each row that is one at a time")
+    parser.add_argument("--bursts", type=int, default=5)
     options = parser.parse_args()
-    client = BenchmarkClient(options.base_url, options.api_key)
-    rows = [*creations(client, options.runs), *small_requests(client, options.runs * 10)]
-    write_result("first_output", rows, ratios(rows))
-    if any(row.failures for row in rows):
-        sys.exit("some runs failed; the figures above are those of the others")
+    report = Report("first_output", settings=SETTINGS, folder=options.results)
+    fresh = measure("fresh process that imports pandas, no walls", fresh_process(), runs=max(1, options.runs // 5))
+    report.add(fresh)
+    with running_server(**SETTINGS) as server:
+        client = client_of(server)
+        warm = one_at_a_time("create to first output, pool warm", client, options.runs, pool=True)
+        report.add(warm)
+        report.add(burst("create to first output, pool warm, burst", client, options.bursts))
+    with running_server(**SETTINGS, pool_max=0) as server:
+        client = client_of(server)
+        create_and_run(client)  # the server's very first
+        report.add(one_at_a_time("create to first output, no pool", client, max(1, options.runs // 2), pool=False))
+    report.ratio("fresh process / create to first output, pool warm", fresh, warm)
+    sys.exit(report.write())
 
 
-def creations(client: BenchmarkClient, runs: int) -> list[Figures]:
-    """Measure what a newcomer waits for: a container's first output, with and without pandas."""
-
-    def create_and_run(code: str, expected: str) -> Callable[[], None]:
-        def action() -> None:
-            container_id = client.create()
-            try:
-                check(client.python(container_id, code), expected)
-            finally:
-                client.delete(container_id)
-
-        return action
-
-    pandas = "import pandas as pd; print(int(pd.Series([1, 2]).sum()))"
-    first = "create, first Python output, delete"
-    return [
-        measure("fresh python3 -c 'print(1)' (no walls)", fresh_python, runs=runs),
-        measure(first, create_and_run("print(1)", "1"), runs=runs),
-        measure(f"{first} (pandas)", create_and_run(pandas, "3"), runs=runs),
-        measure(
-            f"{first} (pandas, {POOL_PAUSE_S:g} s apart)", create_and_run(pandas, "3"), runs=runs, pause_s=POOL_PAUSE_S
-        ),
-        measure(first, create_and_run("print(1)", "1"), runs=runs * 2, at_once=AT_ONCE),
-    ]
+def one_at_a_time(name: str, client: BenchmarkClient, runs: int, *, pool: bool) -> Figures:
+    """Measure with nothing else going on."""
+    return measure(
+        name,
+        lambda: create_and_run(client),
+        runs=runs,
+        pause_s=PAUSE_S,
+        before=(lambda: wait_for_full_pool(client)) if pool else None,
+        after=client.delete,
+    )
 
 
-def small_requests(client: BenchmarkClient, runs: int) -> list[Figures]:
-    """Measure what a living server answers all day: health, ``1+1``, a page of the list."""
-    containers = [client.create() for _ in range(AT_ONCE)]
+def burst(name: str, client: BenchmarkClient, bursts: int) -> Figures:
+    """Measure all that begin at one moment."""
+    return measure_bursts(
+        name,
+        lambda: create_and_run(client),
+        bursts=bursts,
+        at_once=AT_ONCE,
+        before=lambda: wait_for_full_pool(client),
+        after=client.delete,
+    )
+
+
+def create_and_run(client: BenchmarkClient) -> str:
+    """Make a container and let it compute; give its id. A fast wrong answer is a failure."""
+    container_id = client.create()
     try:
-        for container_id in containers:
-            client.python(container_id, "1+1")
-        numbers = iter(range(10**9))
-        return [
-            measure("GET /health", client.health, runs=runs),
-            measure("1+1 in a live container", lambda: check(client.python(containers[0], "1+1"), "2"), runs=runs),
-            measure(
-                "1+1, each in its own container",
-                lambda: check(client.python(containers[next(numbers) % AT_ONCE], "1+1"), "2"),
-                runs=runs,
-                at_once=AT_ONCE,
-            ),
-            measure(
-                "GET /v1/containers?limit=20",
-                lambda: client.request("GET", "/containers?limit=20"),
-                runs=runs,
-            ),
-            measure(
-                "GET /v1/containers?limit=20",
-                lambda: client.request("GET", "/containers?limit=20"),
-                runs=runs,
-                at_once=AT_ONCE,
-            ),
-        ]
-    finally:
-        for container_id in containers:
-            client.delete(container_id)
+        client.python(container_id, CODE, expect="3\n")
+    except Exception:
+        client.delete(container_id)
+        raise
+    return container_id
 
 
-def fresh_python() -> None:
-    """Start a plain interpreter: the yardstick for a sandbox's start in the same run."""
-    subprocess.run(["/usr/bin/python3", "-c", "print(1)"], check=True, stdout=subprocess.DEVNULL)
+def fresh_process(images_dir: Path = IMAGES_DIR) -> "FreshProcess":
+    """Give what starts the default image's own Python."""
+    image = find(images_dir, "default")
+    return FreshProcess(images_dir / image.id / "rootfs", image.python)
 
 
-def check(output: str, expected: str) -> None:
-    """A fast wrong answer is a failure."""
-    if expected not in output:
-        raise RuntimeError(f"expected {expected!r} in the output, got {output!r}")
+class FreshProcess:
+    """Starts an image's Python as a process of this machine, in the image's files and as nobody, without any walls."""
 
+    def __init__(self, rootfs: Path, python: str) -> None:
+        self._command = ["chroot", "--userspec=65534:65534", str(rootfs), python, "-c", "import pandas"]
+        self()  # the first one reads from disk what all others find in memory
 
-def ratios(rows: list[Figures]) -> dict[str, float]:
-    """Hold figures of one run against each other: this survives a noisy machine."""
-    one_at_a_time = {row.name: row.p50_ms for row in rows if row.at_once == 1}
-
-    def ratio(above: str, below: str) -> float:
-        return round((one_at_a_time[above] or 0.0) / (one_at_a_time[below] or float("inf")), 2)
-
-    return {
-        "1+1 / health": ratio("1+1 in a live container", "GET /health"),
-        "page of 20 / health": ratio("GET /v1/containers?limit=20", "GET /health"),
-        "first output / fresh python3": ratio(
-            "create, first Python output, delete", "fresh python3 -c 'print(1)' (no walls)"
-        ),
-    }
+    def __call__(self) -> None:
+        """Start it and wait for its end."""
+        subprocess.run(self._command, check=True, cwd="/", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"})
 
 
 if __name__ == "__main__":

@@ -4,24 +4,20 @@ A measurement never hides a failure: failed runs are counted beside the figures,
 runs that succeeded. Times are wall-clock milliseconds seen by the client.
 """
 
-import json
-import os
-import platform
 import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TypeVar
 
-RESULTS = Path(__file__).parent / "results"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One row of a result. ``p50_ms`` and ``p99_ms`` are ``None`` when nothing succeeded."""
+    """A row of times. ``p50_ms`` and ``p99_ms`` are ``None`` when nothing succeeded."""
 
     name: str
     at_once: int
@@ -32,25 +28,53 @@ class Figures:
     per_second: float
 
 
-def measure(name: str, action: Callable[[], object], *, runs: int, at_once: int = 1, pause_s: float = 0.0) -> Figures:
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A row that is one number: memory, a rate, a count."""
+
+    name: str
+    value: float
+    unit: str
+    runs: int = 1
+    failures: int = 0
+
+
+Row = Figures | Value
+
+
+def measure(
+    name: str,
+    action: Callable[[], T],
+    *,
+    runs: int,
+    at_once: int = 1,
+    pause_s: float = 0.0,
+    before: Callable[[], object] | None = None,
+    after: Callable[[T], object] | None = None,
+) -> Figures:
     """Run ``action`` ``runs`` times, ``at_once`` of them side by side; an exception is a counted failure.
 
-    ``pause_s`` lies before each run and is not part of its time; ``per_second`` then says little.
+    ``pause_s`` and ``before`` lie before each run and ``after``, which gets what the action gave, behind it: they are
+    not part of its time, and ``per_second`` then says little. An error of ``after`` is a failure of the run, too.
     """
     times_ms: list[float] = []
     failures: list[str] = []
     lock = threading.Lock()
 
     def one(_: int) -> None:
-        time.sleep(pause_s)
-        started = time.perf_counter()
         try:
-            action()
+            time.sleep(pause_s)
+            if before is not None:
+                before()
+            started = time.perf_counter()
+            given = action()
+            elapsed_ms = (time.perf_counter() - started) * 1000
+            if after is not None:
+                after(given)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, it is a failure to be counted
             with lock:
                 failures.append(repr(error))
             return
-        elapsed_ms = (time.perf_counter() - started) * 1000
         with lock:
             times_ms.append(elapsed_ms)
 
@@ -61,13 +85,64 @@ def measure(name: str, action: Callable[[], object], *, runs: int, at_once: int 
     else:
         with ThreadPoolExecutor(at_once) as pool:
             list(pool.map(one, range(runs)))
-    took_s = time.perf_counter() - began
+    return figures(name, times_ms, failures, at_once=at_once, took_s=time.perf_counter() - began)
+
+
+def measure_bursts(
+    name: str,
+    action: Callable[[], T],
+    *,
+    bursts: int,
+    at_once: int,
+    before: Callable[[], object] | None = None,
+    after: Callable[[T], object] | None = None,
+) -> Figures:
+    """Run ``action`` ``at_once`` times, all begun at the same moment; again ``bursts`` times.
+
+    ``before`` comes before each burst and ``after``, for each run that succeeded, behind its burst; neither is timed.
+    ``per_second`` counts the time of the bursts alone.
+    """
+    times_ms: list[float] = []
+    failures: list[str] = []
+    took_s = 0.0
+
+    def one(start: threading.Barrier) -> tuple[float, T] | str:
+        try:
+            start.wait()
+            started = time.perf_counter()
+            given = action()
+            return (time.perf_counter() - started) * 1000, given
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, it is a failure to be counted
+            return repr(error)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        for _ in range(bursts):
+            if before is not None:
+                before()
+            start = threading.Barrier(at_once)
+            began = time.perf_counter()
+            ended = list(pool.map(one, [start] * at_once))
+            took_s += time.perf_counter() - began
+            for run in ended:
+                if isinstance(run, str):
+                    failures.append(run)
+                    continue
+                times_ms.append(run[0])
+                if after is not None:
+                    after(run[1])
+    return figures(name, times_ms, failures, at_once=at_once, took_s=took_s)
+
+
+def figures(
+    name: str, times_ms: Sequence[float], failures: Sequence[str], *, at_once: int = 1, took_s: float
+) -> Figures:
+    """Make a row of what was timed; the first failures are printed."""
     for failure in failures[:3]:
-        print(f"  failed: {failure}")
+        print(f"  failed: {name}: {failure}")
     return Figures(
         name=name,
         at_once=at_once,
-        runs=runs,
+        runs=len(times_ms) + len(failures),
         failures=len(failures),
         p50_ms=percentile(times_ms, 50),
         p99_ms=percentile(times_ms, 99),
@@ -84,43 +159,3 @@ def percentile(values: Sequence[float], percent: int) -> float | None:
     ordered = sorted(values)
     rank = max(0, -(-len(ordered) * percent // 100) - 1)
     return round(ordered[rank], 2)
-
-
-def machine() -> dict[str, object]:
-    """Describe the machine, as far as it explains a figure."""
-    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "name": f"{_cpu_model()}, {os.cpu_count()} cores, {memory_bytes >> 30} GiB",
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def write_result(script: str, rows: Sequence[Figures], ratios: dict[str, float]) -> Path:
-    """Print a table and write ``results/<script>.json``; give the file's path."""
-    print(f"\n{'what':44} {'at once':>7} {'runs':>6} {'failed':>6} {'p50 ms':>9} {'p99 ms':>9} {'a second':>9}")
-    for row in rows:
-        p50 = "-" if row.p50_ms is None else f"{row.p50_ms:.2f}"
-        p99 = "-" if row.p99_ms is None else f"{row.p99_ms:.2f}"
-        print(f"{row.name:44} {row.at_once:>7} {row.runs:>6} {row.failures:>6} {p50:>9} {p99:>9} {row.per_second:>9}")
-    for name, ratio in ratios.items():
-        print(f"{name}: {ratio:.2f}")
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{script}.json"
-    result = {
-        "script": script,
-        "machine": machine(),
-        "figures": [asdict(row) for row in rows],
-        "ratios": ratios,
-    }
-    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"written: {path}")
-    return path

@@ -30,7 +30,10 @@ _numbers = itertools.count(1)
 
 
 class AtollServer:
-    """One server. ``start`` and ``stop`` may alternate; ``close`` ends it for good and asserts that nothing is left."""
+    """One server. ``start`` and ``stop`` may alternate; ``close`` ends it for good and asserts that nothing is left.
+
+    ``settings`` go before the harness's own; one that is ``None`` is not set at all.
+    """
 
     def __init__(self, runtime: RuntimeName, settings: Mapping[str, object] | None = None) -> None:
         self.runtime = runtime
@@ -70,7 +73,7 @@ class AtollServer:
         }
         return {
             **inherited,
-            **{f"ATOLL_{name.upper()}": str(value) for name, value in settings.items()},
+            **{f"ATOLL_{name.upper()}": str(value) for name, value in settings.items() if value is not None},
             "ATOLL_API_KEY": self.api_key,
             "ATOLL_BASE_URL": self.base_url,
             "PYTHONPATH": str(PROJECT_DIR / "src"),
