@@ -97,7 +97,9 @@ class FreshProcess:
 
     def __call__(self) -> None:
         """Start it and wait for its end."""
-        subprocess.run(self._command, check=True, cwd="/", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"})
+        subprocess.run(
+            self._command, check=True, cwd="/", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+        )
 
 
 if __name__ == "__main__":
