@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-MIB = 1 << 20
+MB = 1_000_000
 
 
 def available_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
