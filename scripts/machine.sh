@@ -160,8 +160,12 @@ compile_project() {
     "$1/bin/python" -m compileall -q "$project/src" >/dev/null || fail "src does not compile."
 }
 
-# make_user: the system user that the server runs as.
+# make_user: the system user that the server runs as, and the one of preloaded Pythons.
 make_user() {
-    id -u atoll >/dev/null 2>&1 ||
-        as_root useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin atoll
+    local name
+    for name in atoll atoll-zygote; do
+        id -u "$name" >/dev/null 2>&1 ||
+            as_root useradd --system --user-group --no-create-home --home-dir /nonexistent \
+                --shell /usr/sbin/nologin "$name"
+    done
 }

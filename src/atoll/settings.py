@@ -124,6 +124,13 @@ class Settings:
         ),
     ] = "oci"
     oci_runtime: Annotated[str, Description("OCI runtime program, a name on the path or a path.", "Sandboxes")] = "runc"
+    zygote_user: Annotated[
+        str,
+        Description(
+            "System user of the preloaded Python that sandboxes are forked from; without it they start cold.",
+            "Sandboxes",
+        ),
+    ] = "atoll-zygote"
     image: Annotated[
         str, Description("Image of new sandboxes: an id, or a name for the newest of it.", "Sandboxes")
     ] = "default"

@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 
-from atoll.guest.options import parse
+from atoll.guest.options import Options, parse
 from atoll.guest.processes import ENDING_SIGNALS
 from atoll.guest.reactor import Reactor
 from atoll.guest.server import Server
@@ -13,8 +13,17 @@ from atoll.guest.spawn import protect_agent
 
 
 def main() -> None:
-    """Serve until SIGTERM; then end people's processes."""
-    options = parse(sys.argv[1:], dict(os.environ), sys.executable)
+    """Read the command line and serve, or be a zygote."""
+    if sys.argv[1:] == ["--zygote"]:
+        from atoll.guest import zygote  # noqa: PLC0415 - an agent has no use for it
+
+        zygote.main()
+        return
+    serve(parse(sys.argv[1:], dict(os.environ), sys.executable))
+
+
+def serve(options: Options) -> None:
+    """Serve until SIGTERM; then end people's processes. Also the entry for an agent that was forked from a zygote."""
     protect_agent()
     os.umask(0o022)
     if options.people.uid is not None:

@@ -150,8 +150,9 @@ def serve(control: int, acknowledge: int, data_dir: str) -> None:
     channel = Channel(control, acknowledge)
     _replace_streams()
     _replace_input()
-    _prepare_plots()
+    prepare_plots()
     shell = _make_shell(Pictures(channel, data_dir))
+    _show_plots()
     sys.path.insert(0, "")
     sys.addaudithook(_flush_before_processes)
     channel.send(_EVENT, {"event": "ready"})
@@ -163,6 +164,13 @@ def serve(control: int, acknowledge: int, data_dir: str) -> None:
         interrupts.ignore()  # again: an interrupt may have hit the very line that was to end its effect
         flush()
         channel.send(_RESULT, {"ok": ok})
+
+
+def rehearse() -> None:
+    """Do what a first call does, for the modules that it imports; for a process that ends afterwards."""
+    shell = _make_shell(None)
+    _show_plots()
+    shell.run_cell("1 + 1;")  # type: ignore[no-untyped-call]
 
 
 def _run(shell: "_Shell", interrupts: "_Interrupts", code: str) -> bool:
@@ -371,7 +379,7 @@ def _print_exit(code: object) -> None:
     print(f"[atoll] The code asked to exit{status}: the call ends here, Python and its variables live on.")
 
 
-def _make_shell(pictures: Pictures) -> _Shell:
+def _make_shell(pictures: Pictures | None) -> _Shell:
     config = Config()
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
@@ -437,10 +445,17 @@ def _show_prompt(prompt: object) -> None:
         print(prompt)
 
 
-def _prepare_plots() -> None:
+def prepare_plots() -> None:
     """Let matplotlib, if and when it is imported, draw for display and not for a screen."""
     has_inline = importlib.util.find_spec("matplotlib_inline") is not None
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline" if has_inline else "agg")
+
+
+def _show_plots() -> None:
+    """Join matplotlib's inline back end to the shell where it was imported before there was one."""
+    backend = sys.modules.get("matplotlib_inline.backend_inline")
+    if backend is not None:
+        backend._enable_matplotlib_integration()  # noqa: SLF001 - what importing it does
 
 
 def _flush_before_processes(event: str, _arguments: object) -> None:

@@ -28,12 +28,13 @@ class People:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The parsed command line."""
+    """The parsed command line; ``forks_python`` says that this process has people's Python imported already."""
 
     listen_fd: int
     python: str
     network_is_disabled: bool
     people: People
+    forks_python: bool = False
 
 
 def parse(arguments: Sequence[str], environment: dict[str, str], executable: str) -> Options:

@@ -19,7 +19,7 @@ from atoll.guest.output import BoundedOutput
 from atoll.guest.processes import signal_group
 from atoll.guest.protocol import FrameDecoder, FrameType, ProtocolError, decode_json, encode_json
 from atoll.guest.reactor import READ, WRITE, ChildEnd, Reactor, Timer
-from atoll.guest.spawn import spawn
+from atoll.guest.spawn import settle, spawn
 
 _KERNEL: Final = str(Path(__file__).with_name("kernel.py"))
 _CONTROL_FD: Final = 3
@@ -90,7 +90,13 @@ class _Child:
 
 
 def _start(options: Options, fds: dict[int, int]) -> int:
-    """Start a fresh interpreter. Forking a preloaded one would go here: same channels, same result."""
+    """Start a fresh interpreter, or fork this one when it has everything imported: same channels, same result."""
+    if options.forks_python:
+        from atoll.guest.forked_python import serve  # noqa: PLC0415 - imports IPython, which an agent does not need
+
+        data_dir = options.people.data_dir
+        environment = options.people.environment
+        return settle(lambda: serve(_CONTROL_FD, _ACKNOWLEDGE_FD, data_dir, environment), fds, options.people)
     argv = [options.python, _KERNEL, str(_CONTROL_FD), str(_ACKNOWLEDGE_FD), options.people.data_dir]
     return spawn(argv, fds, options.people)
 

@@ -77,7 +77,21 @@ def spawn(argv: Sequence[str], fds: Mapping[int, int], people: People, extra: Ma
     there is no room for another process.
     """
     environment = people.environment | dict(extra or {})
-    return fork(lambda: _exec(argv, fds, people, environment))
+
+    def execute() -> None:
+        os.execvpe(argv[0], list(argv), environment)  # noqa: S606 - a list of arguments, no shell: as it should be
+
+    return settle(execute, fds, people)
+
+
+def settle(run: Callable[[], None], fds: Mapping[int, int], people: People) -> int:
+    """Fork a process of people's code as ``spawn`` does, that goes on with ``run``. Raises ``OSError``."""
+
+    def in_child() -> None:
+        _become_people(fds, people)
+        run()
+
+    return fork(in_child)
 
 
 def _run_child(in_child: Callable[[], None]) -> NoReturn:
@@ -96,7 +110,7 @@ def _run_child(in_child: Callable[[], None]) -> NoReturn:
         os._exit(_CANNOT_START)
 
 
-def _exec(argv: Sequence[str], fds: Mapping[int, int], people: People, environment: dict[str, str]) -> None:
+def _become_people(fds: Mapping[int, int], people: People) -> None:
     os.setsid()
     _place_descriptors(fds)
     _limit(people)
@@ -107,7 +121,6 @@ def _exec(argv: Sequence[str], fds: Mapping[int, int], people: People, environme
         os.chdir(people.data_dir)
     except OSError:
         os.chdir("/")
-    os.execvpe(argv[0], list(argv), environment)  # noqa: S606 - a list of arguments, no shell: as it should be
 
 
 def _place_descriptors(fds: Mapping[int, int]) -> None:
@@ -130,9 +143,9 @@ def _limit(people: People) -> None:
     _lower(resource.RLIMIT_CORE, 1)
     _lower(resource.RLIMIT_NOFILE, people.nofile_max)
     _lower(resource.RLIMIT_FSIZE, people.file_bytes_max)
-    if people.uid is None:
-        # A process that others may not look into does not own its own /proc entries; the agent is such a one.
-        _LIBC.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+    # A process that others may not look into does not own its own /proc entries; the agent is such a one. People's
+    # processes still cannot look in: until it has become one of theirs (which resets this), its user is another.
+    _LIBC.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_bytes(b"1000")
     with contextlib.suppress(OSError):

@@ -36,6 +36,7 @@ def supervisor_settings(settings: Settings, user: SystemUser) -> SupervisorSetti
             images_dir=settings.images_dir,
             image=settings.image,
             oci_runtime=settings.oci_runtime,
+            zygote_user=settings.zygote_user,
             cgroup_parent=settings.cgroup_parent,
             sandboxes_max=settings.sandboxes_max,
             memory_overcommit=settings.memory_overcommit,

@@ -6,6 +6,7 @@ import resource
 import select
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 
 from atoll.runtime.oci import machine_limits, system_calls
 from atoll.runtime.oci.engine import Engine
@@ -37,7 +38,8 @@ def shutdown_all(settings: SupervisorSettings) -> None:
     Gives this process a mount namespace of its own, so it is for one that ends soon. Raises as ``run`` does, and
     ``RuntimeUnavailableError`` when a sandbox does not end.
     """
-    _open_engine(settings).stop_all()
+    # Nothing is started any more, so there is no use for a zygote.
+    _open_engine(replace(settings, oci=replace(settings.oci, zygote_user=None))).stop_all()
 
 
 def _end_signal() -> Callable[[], None]:

@@ -66,6 +66,10 @@ class Cgroups(Protocol):
         """Let everything else on the machine go before this one, or make it equal again. Raises ``OSError``."""
         ...
 
+    def add(self, sandbox_id: str, pid: int) -> None:
+        """Move a process into the group. Raises ``OSError``."""
+        ...
+
     def freeze(self, sandbox_id: str) -> None:
         """Stop everything inside; a group that is gone is left alone."""
         ...
@@ -136,6 +140,9 @@ class CgroupsV2:
     def yield_cpu(self, sandbox_id: str, *, to_all: bool) -> None:
         _write(self._file(sandbox_id, "cpu.weight"), 1 if to_all else 100)
 
+    def add(self, sandbox_id: str, pid: int) -> None:
+        self._file(sandbox_id, "cgroup.procs").write_text(str(pid))
+
     def freeze(self, sandbox_id: str) -> None:
         _write_if_there(self._file(sandbox_id, "cgroup.freeze"), "1")
 
@@ -197,6 +204,12 @@ class CgroupsV1:
 
     def yield_cpu(self, sandbox_id: str, *, to_all: bool) -> None:
         _write(self._file("cpu", sandbox_id, "cpu.shares"), 2 if to_all else 1024)
+
+    def add(self, sandbox_id: str, pid: int) -> None:
+        for hierarchy in self._hierarchies():
+            # The OCI runtime has made a group in each hierarchy that it knows, and put its process in there.
+            with suppress(FileNotFoundError), (hierarchy / self._parent / sandbox_id / "cgroup.procs").open("r+") as f:
+                f.write(str(pid))
 
     def freeze(self, sandbox_id: str) -> None:
         _write_if_there(self._file("freezer", sandbox_id, "freezer.state"), "FROZEN")

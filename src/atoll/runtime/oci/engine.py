@@ -85,7 +85,8 @@ class Engine:
         self._layout.make()
         self._lock_fd = layout.lock(self._layout.sandboxes, _LOCK_TIMEOUT_S)
         self._cgroups = cgroup.detect(settings.cgroup_parent, settings.cgroup_root)
-        self._runner = Runner(self._layout, self._cgroups, OciBinary(settings.oci_runtime, self._layout.oci_state))
+        binary = OciBinary(settings.oci_runtime, self._layout.oci_state)
+        self._runner = Runner(self._layout, self._cgroups, binary, settings.zygote_user)
         self._boxes: dict[str, Box] = {}
         self._slots = Slots(SLOTS_MAX)
         self._table = threading.Lock()  # guards boxes, slots and what is promised
@@ -102,6 +103,7 @@ class Engine:
             self._disk_free_bytes, settings.disk_free_bytes_min, freeze=self._freeze_all, thaw=self._thaw_all
         )
         self._guard.start()
+        self._prepare()
 
     def keep_pool(self) -> None:
         """Begin to keep sandboxes ready, where the settings say so."""
@@ -237,6 +239,7 @@ class Engine:
         self._deaths.close()
         self._dying.shutdown()
         self._freeing.shutdown()
+        self._runner.close()
         os.close(self._lock_fd)
 
     def _find(self, sandbox_id: str) -> Box:
@@ -244,6 +247,10 @@ class Engine:
         if box is None or not box.is_made:
             raise SandboxNotFoundError(sandbox_id)
         return box
+
+    def _prepare(self) -> None:
+        with suppress(image.ImageNotFoundError, OSError):  # whoever makes a sandbox is told
+            self._runner.prepare(image.find(self._settings.images_dir, self._settings.image))
 
     # Letting in
 

@@ -20,7 +20,7 @@ class ImageNotFoundError(Exception):
 class Image:
     """A whole image; ``python`` is the absolute path of its Python, inside it.
 
-    ``preload`` names what a Python imports that is to be warm.
+    ``preload`` names the modules that a warm Python has imported; without any there is no zygote for this image.
     """
 
     id: str
@@ -73,11 +73,10 @@ def _parse(folder: Path, text: bytes) -> Image | None:
         raise ValueError("'python' is not an absolute path")
     if value["complete"] is not True:
         return None
-    created_at = float(value["created_at"])
     return Image(
         id=folder.name,
         name=str(value["name"]),
-        created_at=created_at,
+        created_at=float(value["created_at"]),
         rootfs=rootfs,
         python=python,
         preload=tuple(str(module) for module in value.get("preload", [])),

@@ -7,7 +7,7 @@ import signal
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 _STATE_BYTES_MAX: Final = 4096
 
@@ -18,12 +18,16 @@ class InitGoneError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitIdentity:
-    """``start_ticks`` is field 22 of ``/proc/PID/stat``; with the boot it makes the number unmistakable."""
+    """``start_ticks`` is field 22 of ``/proc/PID/stat``; with the boot it makes the number unmistakable.
+
+    ``kind`` says how it came to be; both are the first process of a sandbox's pid namespace and are kept alike.
+    """
 
     pid: int
     start_ticks: int
     boot_id: str
     slot: int
+    kind: Literal["cold", "forked"] = "cold"
 
     def write(self, path: Path) -> None:
         """Keep it for the next supervisor; whole or not at all."""
@@ -42,6 +46,7 @@ class InitIdentity:
                 start_ticks=int(value["start_ticks"]),
                 boot_id=str(value["boot_id"]),
                 slot=int(value["slot"]),
+                kind="forked" if value.get("kind") == "forked" else "cold",
             )
         except (OSError, ValueError, TypeError, KeyError):
             return None

@@ -57,6 +57,11 @@ class Layout:
         """Who a running sandbox's first process is."""
         return self.run / "running" / f"{sandbox_id}.json"
 
+    @property
+    def zygote_ready(self) -> Path:
+        """Holds the pid of a zygote that can be forked from."""
+        return self.run / "zygote.pid"
+
     def agent_socket(self, sandbox_id: str) -> Path:
         """The socket that an agent listens on, in a folder closed to all others."""
         return self.run / "agents" / f"{sandbox_id}.sock"

@@ -27,7 +27,7 @@ class OciBinary:
     """One OCI runtime with a state folder of its own."""
 
     def __init__(self, program: str, state_dir: Path) -> None:
-        self._program = program
+        self.program = program
         self._state_dir = state_dir
 
     def run(self, sandbox_id: str, bundle: Path, *, listener: int, output: int) -> int:
@@ -35,19 +35,27 @@ class OciBinary:
 
         Raises ``OciRuntimeFailedError``; something of the sandbox may be left then, for :meth:`delete`.
         """
+        return self._make(["run", "--detach", "--preserve-fds=1"], sandbox_id, bundle, listener=listener, output=output)
+
+    def create(self, sandbox_id: str, bundle: Path, *, output: int) -> int:
+        """Make a sandbox from ``bundle`` and start nothing in it; give the pid of the runtime's process waiting there.
+
+        Raises ``OciRuntimeFailedError`` as ``run`` does.
+        """
+        return self._make(["create"], sandbox_id, bundle, listener=None, output=output)
+
+    def _make(self, command: list[str], sandbox_id: str, bundle: Path, *, listener: int | None, output: int) -> int:
         log, pid_file = bundle / "runtime.log", bundle / "pid"
         arguments = [
             *self._global_arguments(log),
-            "run",
-            "--detach",
-            "--preserve-fds=1",
+            *command,
             f"--bundle={bundle}",
             f"--pid-file={pid_file}",
             sandbox_id,
         ]
         status = _spawn_and_wait(arguments, listener=listener, output=output)
         if status != 0:
-            raise OciRuntimeFailedError(f"{self._program} run ended with {status}: {_last_words(log)}")
+            raise OciRuntimeFailedError(f"{self.program} {command[0]} ended with {status}: {_last_words(log)}")
         return int(pid_file.read_text())
 
     def delete(self, sandbox_id: str, log: Path) -> None:
@@ -60,20 +68,21 @@ class OciBinary:
                 arguments, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=_DELETE_TIMEOUT_S
             )
         except (subprocess.SubprocessError, OSError) as error:
-            raise OciRuntimeFailedError(f"{self._program} delete: {error}: {_last_words(log)}") from error
+            raise OciRuntimeFailedError(f"{self.program} delete: {error}: {_last_words(log)}") from error
 
     def _global_arguments(self, log: Path) -> list[str]:
-        return [self._program, f"--root={self._state_dir}", f"--log={log}", "--log-format=json"]
+        return [self.program, f"--root={self._state_dir}", f"--log={log}", "--log-format=json"]
 
 
-def _spawn_and_wait(arguments: list[str], *, listener: int, output: int) -> int:
+def _spawn_and_wait(arguments: list[str], *, listener: int | None, output: int) -> int:
     """Run a program with the descriptors laid out for it; give its exit status, or minus the signal that ended it.
 
     ``posix_spawn`` and not ``subprocess``: this process has threads, and only here can a descriptor be given the
     number 3. The program dies with this thread, so that a killed supervisor leaves nothing that still builds.
     """
     # A descriptor that has its number already would keep its close-on-exec mark.
-    high_listener = fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, 10)
+    high_listener = fcntl.fcntl(output if listener is None else listener, fcntl.F_DUPFD_CLOEXEC, 10)
+    inherited = [] if listener is None else [(os.POSIX_SPAWN_DUP2, high_listener, _LISTEN_FD)]
     try:
         pid = os.posix_spawnp(
             "setpriv",
@@ -83,7 +92,7 @@ def _spawn_and_wait(arguments: list[str], *, listener: int, output: int) -> int:
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, output, 1),
                 (os.POSIX_SPAWN_DUP2, output, 2),
-                (os.POSIX_SPAWN_DUP2, high_listener, _LISTEN_FD),
+                *inherited,
             ],
             # A group of its own: Ctrl-C in the operator's terminal is for the supervisor, which finishes what it does.
             setpgroup=0,

@@ -6,14 +6,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from atoll.runtime.oci import loop_device, system_calls, user_namespace
-from atoll.runtime.oci.slots import IDS_PER_SLOT
+from atoll.runtime.oci import loop_device, system_calls
 from atoll.runtime.oci.system_calls import MS_NODEV, MS_NOSUID
 
 # noinit_itable: no kernel thread that goes on writing every new disk. discard: what is deleted inside is given back
 # to the host. No redirect_dir and metacopy: they make the upper layer say where in the lower one to look.
 _DISK_OPTIONS = "noinit_itable,discard"
 _OVERLAY_OPTIONS = "redirect_dir=off,metacopy=off,index=off,xino=off"
+_SCRATCH_OPTIONS = "mode=755,size=16m,nr_inodes=4k"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,10 @@ def prepare_staging(staging: Path) -> None:
 
 
 @contextmanager
-def staged(staging: Path, image_rootfs: Path, disk: Path, first_host_id: int) -> Iterator[Rootfs]:
+def staged(staging: Path, image_rootfs: Path, disk: Path, first_host_id: int, namespace: int) -> Iterator[Rootfs]:
     """Mount a sandbox's trees in the new folder ``staging`` for as long as the context lasts.
+
+    ``namespace`` is a user namespace that maps ids from 0 on to those from ``first_host_id`` on.
 
     A process that copied the mount namespace meanwhile keeps its own copy of the mounts and with them disk and loop
     device. Must run in a mount namespace of this process's own. Raises ``OSError``.
@@ -43,12 +45,11 @@ def staged(staging: Path, image_rootfs: Path, disk: Path, first_host_id: int) ->
         staging.mkdir(mode=0o711)
         undo.callback(staging.rmdir)
         lower, own, shifted, root = (_folder(undo, staging / name) for name in ("lower", "own", "shifted", "root"))
-        with user_namespace.mapping(first_host_id, IDS_PER_SLOT) as namespace:
-            system_calls.mount_idmapped(image_rootfs, lower, namespace)
-            undo.callback(_detach, lower)
-            _mount_disk(undo, disk, own, staging)
-            system_calls.mount_idmapped(own, shifted, namespace)
-            undo.callback(_detach, shifted)
+        system_calls.mount_idmapped(image_rootfs, lower, namespace)
+        undo.callback(_detach, lower)
+        _mount_disk(undo, disk, own, staging)
+        system_calls.mount_idmapped(own, shifted, namespace)
+        undo.callback(_detach, shifted)
         layers = f"lowerdir={lower},upperdir={shifted}/upper,workdir={shifted}/work"
         with system_calls.files_owned_by(first_host_id):
             system_calls.mount("overlay", root, "overlay", MS_NOSUID | MS_NODEV, f"{layers},{_OVERLAY_OPTIONS}")
@@ -57,6 +58,29 @@ def staged(staging: Path, image_rootfs: Path, disk: Path, first_host_id: int) ->
         log = os.open(own / "agent.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         undo.callback(os.close, log)
         yield Rootfs(root=root, data=shifted / "data", log=log)
+
+
+@contextmanager
+def scratch_staged(staging: Path, image_rootfs: Path, host_id: int, namespace: int) -> Iterator[Path]:
+    """Mount an image with a little room in memory above it, for what the user ``host_id`` writes into its home.
+
+    ``namespace`` maps the image's ids, the owner of its home to ``host_id``. Used as :func:`staged` is.
+    """
+    with ExitStack() as undo:
+        staging.mkdir(mode=0o711)
+        undo.callback(staging.rmdir)
+        lower, own, root = (_folder(undo, staging / name) for name in ("lower", "own", "root"))
+        system_calls.mount_idmapped(image_rootfs, lower, namespace)
+        undo.callback(_detach, lower)
+        system_calls.mount("tmpfs", own, "tmpfs", MS_NOSUID | MS_NODEV, _SCRATCH_OPTIONS)
+        undo.callback(_detach, own)
+        for name in ("upper", "work"):
+            (own / name).mkdir(mode=0o755)
+        layers = f"lowerdir={lower},upperdir={own}/upper,workdir={own}/work"
+        with system_calls.files_owned_by(host_id):
+            system_calls.mount("overlay", root, "overlay", MS_NOSUID | MS_NODEV, f"{layers},{_OVERLAY_OPTIONS}")
+        undo.callback(_detach, root)
+        yield root
 
 
 def _folder(undo: ExitStack, path: Path) -> Path:

@@ -7,9 +7,9 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from atoll.runtime.oci import (
     agent_socket,
@@ -20,6 +20,7 @@ from atoll.runtime.oci import (
     rootfs,
     seccomp,
     spec,
+    user_namespace,
     warming,
 )
 from atoll.runtime.oci.box import Run
@@ -30,10 +31,25 @@ from atoll.runtime.oci.init_process import InitIdentity, InitProcess
 from atoll.runtime.oci.layout import Layout
 from atoll.runtime.oci.oci_binary import OciBinary, OciRuntimeFailedError
 from atoll.runtime.oci.record import Record
-from atoll.runtime.oci.slots import first_host_id
+from atoll.runtime.oci.slots import IDS_PER_SLOT, first_host_id
+from atoll.runtime.oci.zygote import account
+from atoll.runtime.oci.zygote.birth import Birth, BirthError
+from atoll.runtime.oci.zygote.keeper import Zygotes
+from atoll.runtime.oci.zygote.namespace_maker import NamespaceMaker, NamespaceMakerError
+from atoll.runtime.oci.zygote.process import Parts, ZygoteError, ZygoteProcess
+from atoll.runtime.oci.zygote.process import clear as clear_zygote
 
 _log = logging.getLogger(__name__)
 
+# After any of them a cold start is tried, which says what is wrong with the machine if it is that.
+_FORK_FAILURES: Final = (
+    ZygoteError,
+    BirthError,
+    NamespaceMakerError,
+    OciRuntimeFailedError,
+    init_process.InitGoneError,
+    ProcessLookupError,
+)
 _END_TIMEOUT_S: Final = 20.0
 _PAUSE_S: Final = 0.01
 
@@ -45,7 +61,7 @@ class StillThereError(Exception):
 class Runner:
     """Acts on the kernel for one sandbox at a time; calls for different sandboxes may run side by side."""
 
-    def __init__(self, layout: Layout, cgroups: Cgroups, binary: OciBinary) -> None:
+    def __init__(self, layout: Layout, cgroups: Cgroups, binary: OciBinary, zygote_user: str | None = None) -> None:
         """Needs folders made and a mount namespace of this process's own."""
         self._layout = layout
         self._cgroups = cgroups
@@ -58,6 +74,17 @@ class Runner:
         # As killable as this process or more, never less: lowering it takes a power that may be missing.
         self._oom_score_adj = max(0, int(Path("/proc/self/oom_score_adj").read_text()))
         rootfs.prepare_staging(layout.staging)
+        with suppress(OSError, OciRuntimeFailedError):  # tried again before the next one
+            clear_zygote(layout, cgroups, binary)
+        self._zygotes = Zygotes(self._zygote_parts(zygote_user))
+
+    def close(self) -> None:
+        """End what helps to start sandboxes; those that run live on."""
+        self._zygotes.close()
+
+    def prepare(self, image: Image) -> None:
+        """Have a zygote of an image soon."""
+        self._zygotes.ready(image)
 
     def make_disk(self, record: Record) -> None:
         """Make the disk of a new sandbox in its folder."""
@@ -66,23 +93,84 @@ class Runner:
     def bring_up(self, record: Record, image: Image, slot: int) -> Run:
         """Start a sandbox on its disk. When it fails, :meth:`tidy` removes what there is."""
         self._wait_for_disk(record.id)
-        bundle = self._layout.bundle(record.id)
-        bundle.mkdir(mode=0o700)
-        disk = self._layout.folder(record.id) / DISK_NAME
+        zygote = self._zygotes.ready(image)
+        if zygote is not None:
+            try:
+                return self._bring_up_forked(record, image, slot, *zygote)
+            except _FORK_FAILURES as error:
+                _log.warning("%s could not be forked and is started cold: %s", record.id, error)
+                self.tidy(record.id)
+                self._wait_for_disk(record.id)
+        return self._bring_up_cold(record, image, slot)
+
+    def _bring_up_cold(self, record: Record, image: Image, slot: int) -> Run:
+        bundle = self._make_bundle(record)
         first_id = first_host_id(slot)
         with (
             agent_socket.listen(self._layout.agent_socket(record.id)) as listener,
-            rootfs.staged(self._layout.staging / record.id, image.rootfs, disk, first_id) as trees,
+            user_namespace.mapping(first_id, IDS_PER_SLOT) as namespace,
+            self._staged(record, image, first_id, namespace) as trees,
         ):
             config = spec.build(self._plan(record, image, trees, first_id))
             (bundle / "config.json").write_text(json.dumps(config))
             pid = self._binary.run(record.id, bundle, listener=listener.fileno(), output=trees.log)
-        process = InitProcess(pid, record.id)
+        return self._take(record, InitProcess(pid, record.id), slot, "cold")
+
+    def _bring_up_forked(
+        self, record: Record, image: Image, slot: int, zygote: ZygoteProcess, maker: NamespaceMaker
+    ) -> Run:
+        """Fork the agent first, make the sandbox around it, and let it in: see ``guest.zygote``."""
+        bundle = self._make_bundle(record)
+        first_id = first_host_id(slot)
+        with (
+            agent_socket.listen(self._layout.agent_socket(record.id)) as listener,
+            maker.mapping(first_id, IDS_PER_SLOT) as namespace,
+            self._staged(record, image, first_id, namespace) as trees,
+            Birth() as birth,
+        ):
+            zygote.fork(birth.its, namespace, listener, trees.log)
+            birth.wait_until_born(namespace)
+            joined = {"user": f"/proc/{os.getpid()}/fd/{namespace}", "pid": f"/proc/{birth.pid}/ns/pid"}
+            config = spec.build(self._plan(record, image, trees, first_id, joined))
+            (bundle / "config.json").write_text(json.dumps(config))
+            runtime_pid = self._binary.create(record.id, bundle, output=trees.log)
+            runtime_process = InitProcess(runtime_pid, record.id)
+            try:
+                self._cgroups.add(record.id, birth.pid)
+                process = InitProcess(birth.pid, record.id)
+                try:
+                    birth.enter(spec.agent_options(record.spec.disk_bytes), runtime_pid)
+                    birth.check_walls(runtime_pid, first_id)
+                except BaseException:
+                    process.kill()
+                    process.close()
+                    raise
+            finally:
+                # It has made the namespaces, which the agent now holds; nothing is ever to run in it.
+                runtime_process.kill()
+                runtime_process.close()
+        return self._take(record, process, slot, "forked")
+
+    def _make_bundle(self, record: Record) -> Path:
+        bundle = self._layout.bundle(record.id)
+        bundle.mkdir(mode=0o700)
+        return bundle
+
+    def _staged(
+        self, record: Record, image: Image, first_id: int, namespace: int
+    ) -> AbstractContextManager[rootfs.Rootfs]:
+        disk = self._layout.folder(record.id) / DISK_NAME
+        return rootfs.staged(self._layout.staging / record.id, image.rootfs, disk, first_id, namespace)
+
+    def _take(self, record: Record, process: InitProcess, slot: int, kind: Literal["cold", "forked"]) -> Run:
+        """Set what only the host can, and remember the process for the next supervisor."""
         try:
             # Both before people's code: no socket of its that exists by then would count.
             self._cgroups.limit_network_memory(record.id)
-            ipc_limits.set_in_namespace_of(process.pidfd, first_id)
-            identity = InitIdentity(pid=pid, start_ticks=process.start_ticks, boot_id=self._boot_id, slot=slot)
+            ipc_limits.set_in_namespace_of(process.pidfd, first_host_id(slot))
+            identity = InitIdentity(
+                pid=process.pid, start_ticks=process.start_ticks, boot_id=self._boot_id, slot=slot, kind=kind
+            )
             identity.write(self._layout.identity(record.id))
         except BaseException:
             process.kill()
@@ -148,7 +236,19 @@ class Runner:
         )
         return any(path.exists() for path in paths) or bool(self._cgroups.processes(sandbox_id))
 
-    def _plan(self, record: Record, image: Image, trees: rootfs.Rootfs, first_id: int) -> spec.SandboxPlan:
+    def _zygote_parts(self, user: str | None) -> Parts | None:
+        if user is None:
+            return None
+        try:
+            zygote_account = account.find(user)
+        except account.NoAccountError as error:
+            _log.warning("every sandbox starts cold: %s", error)
+            return None
+        return Parts(self._layout, self._cgroups, self._binary, zygote_account, self._oom_score_adj)
+
+    def _plan(
+        self, record: Record, image: Image, trees: rootfs.Rootfs, first_id: int, joined: dict[str, str] | None = None
+    ) -> spec.SandboxPlan:
         return spec.SandboxPlan(
             rootfs=trees.root,
             data=trees.data,
@@ -161,6 +261,7 @@ class Runner:
             swap_limited=self._cgroups.swap_limited,
             oom_score_adj=self._oom_score_adj,
             seccomp=self._seccomp,
+            joined=joined or {},
         )
 
     def _wait_for_disk(self, sandbox_id: str) -> None:

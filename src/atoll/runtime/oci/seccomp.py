@@ -18,6 +18,11 @@ ARCHITECTURES: Final = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARC
 # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. CLONE_NEWTIME cannot be given to clone().
 NAMESPACE_FLAGS: Final = 0x7E020000
 
+_CLONE_NEWUSER: Final = 0x10000000
+_CLONE_NEWPID: Final = 0x20000000
+# What a fork joins of a sandbox beside these two: NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWNET.
+_OTHER_NAMESPACES: Final = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x40000000)
+
 _AF_NETLINK: Final = 16
 _NETLINK_ROUTE: Final = 0
 # Unix, IPv4, IPv6. Not: AF_ALG, AF_VSOCK (the hypervisor), packet, bluetooth, tipc and whatever else is built in.
@@ -97,6 +102,19 @@ def profile(machine: str) -> dict[str, Any]:
             _allow(("socket",), _argument(0, _AF_NETLINK), _argument(2, _NETLINK_ROUTE)),
         ],
     }
+
+
+def zygote_profile(machine: str) -> dict[str, Any]:
+    """Give the profile of a zygote: as a sandbox's, and what a fork needs to enter one; its forks lose that again.
+
+    Raises ``UnknownArchitectureError``.
+    """
+    ours = profile(machine)
+    ours["syscalls"] += [
+        *(_allow(("setns",), _argument(1, kind)) for kind in (_CLONE_NEWUSER, *_OTHER_NAMESPACES)),
+        _allow(("unshare",), _argument(0, _CLONE_NEWPID)),
+    ]
+    return ours
 
 
 def _allow(names: tuple[str, ...], *arguments: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ class OciSettings:
     vanish while no sandbox runs. ``image`` is a name or an id. An overcommit is how many times what there is may be
     promised: memory to sandboxes that run, disk to all that exist (their disks are sparse). While less disk than half
     of ``disk_free_bytes_min`` is free, sandboxes are frozen. Between ``pool_min`` and ``pool_max`` sandboxes of
-    ``pool_spec`` are kept ready; none without one.
+    ``pool_spec`` are kept ready; none without one. ``zygote_user`` is the system user of preloaded Pythons; with
+    ``None`` there are none and every sandbox starts cold.
     """
 
     sandboxes_dir: Path
@@ -23,6 +24,7 @@ class OciSettings:
     images_dir: Path
     image: str = "default"
     oci_runtime: str = "runc"
+    zygote_user: str | None = "atoll-zygote"
     cgroup_parent: str = "/atoll"
     cgroup_root: Path = cgroup.DEFAULT_ROOT
     sandboxes_max: int = 1000

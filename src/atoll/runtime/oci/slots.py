@@ -5,6 +5,8 @@ from typing import Final
 IDS_PER_SLOT: Final = 65536
 FIRST_HOST_ID: Final = 0x70000000
 SLOTS_MAX: Final = 4096
+# Behind all slots: owners of an image's files as a zygote sees them. Nobody ever runs as one of these.
+NOBODYS_HOST_ID: Final = FIRST_HOST_ID + SLOTS_MAX * IDS_PER_SLOT
 
 
 def first_host_id(slot: int) -> int:

@@ -1,6 +1,6 @@
 """Writes the OCI runtime's ``config.json`` for a sandbox; pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from atoll.runtime.oci.slots import IDS_PER_SLOT
 USER_ID: Final = 1000
 GUEST_ROOT: Final = "/opt/atoll"
 DATA_DIR: Final = "/mnt/data"
+_NAMESPACES: Final = ("pid", "network", "ipc", "uts", "mount", "user", "cgroup")
 # What the agent needs as root of its user namespace: to become the user (two), and to end what the user started.
 CAPABILITIES: Final = ("CAP_KILL", "CAP_SETGID", "CAP_SETUID")
 
@@ -52,7 +53,8 @@ class SandboxPlan:
     """Everything the spec is made of. Paths are the host's unless they say otherwise.
 
     ``guest_code`` holds the agent's package, ``etc`` the files ``hosts``, ``hostname`` and ``resolv.conf``;
-    ``python`` is a path in the image. ``swap_limited`` says whether the kernel can bound swap.
+    ``python`` is a path in the image. ``swap_limited`` says whether the kernel can bound swap. ``joined`` names by path
+    the namespaces that are there already; the others are made.
     """
 
     rootfs: Path
@@ -66,6 +68,7 @@ class SandboxPlan:
     swap_limited: bool
     oom_score_adj: int
     seccomp: dict[str, Any]
+    joined: dict[str, str] = field(default_factory=dict)
 
 
 def build(plan: SandboxPlan) -> dict[str, Any]:
@@ -77,7 +80,7 @@ def build(plan: SandboxPlan) -> dict[str, Any]:
         "hostname": "sandbox",
         "mounts": _mounts(plan),
         "linux": {
-            "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount", "user", "cgroup")],
+            "namespaces": [_namespace(kind, plan.joined.get(kind)) for kind in _NAMESPACES],
             "uidMappings": _mappings(plan.first_host_id),
             "gidMappings": _mappings(plan.first_host_id),
             "cgroupsPath": plan.cgroups_path,
@@ -89,12 +92,87 @@ def build(plan: SandboxPlan) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZygotePlan:
+    """What the spec of a zygote is made of; see ``SandboxPlan``. ``uid`` and ``gid`` are the host's."""
+
+    rootfs: Path
+    guest_code: Path
+    python: str
+    uid: int
+    gid: int
+    cgroups_path: str
+    memory_bytes: int
+    pids_max: int
+    swap_limited: bool
+    oom_score_adj: int
+    seccomp: dict[str, Any]
+
+
+def build_zygote(plan: ZygotePlan) -> dict[str, Any]:
+    """Give ``config.json`` of a zygote: an unprivileged user of the host in walls of its own.
+
+    It shares the host's user and pid namespaces, since only from there sandboxes can be entered. Its ``/proc`` shows
+    processes of its own user only, and nothing of the machine.
+    """
+    limits = SandboxSpec(memory_bytes=plan.memory_bytes, disk_bytes=0, pids_max=plan.pids_max, cpus=1.0)
+    resources = _resources(limits, swap_limited=plan.swap_limited)
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": False,
+            "user": {"uid": plan.uid, "gid": plan.gid, "umask": 0o022},
+            # Forks keep this command line: agents in the host's list are called the same, however they were started.
+            "args": [plan.python, "-m", "atoll.guest", "--zygote"],
+            "env": [f"{name}={value}" for name, value in agent_environment().items() if name != "PYTHONPATH"],
+            "cwd": GUEST_ROOT,  # where its code is found; neither -P nor PYTHONPATH, which people's Python has not
+            "noNewPrivileges": True,
+            "capabilities": {},
+            "oomScoreAdj": plan.oom_score_adj,
+        },
+        "root": {"path": str(plan.rootfs), "readonly": False},
+        "hostname": "zygote",
+        "mounts": [
+            _mount("/proc", "proc", "nosuid", "noexec", "nodev", "hidepid=2", "subset=pid"),
+            _mount("/dev", "tmpfs", "nosuid", "noexec", "mode=755", "size=64k", "ro"),
+            _mount("/tmp", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=16m", "nr_inodes=4k"),  # noqa: S108
+            _mount(GUEST_ROOT, "tmpfs", "nosuid", "nodev", "mode=755", "size=64k"),
+            _bind(plan.guest_code, f"{GUEST_ROOT}/atoll", "ro"),
+        ],
+        "linux": {
+            "namespaces": [{"type": kind} for kind in ("network", "ipc", "uts", "mount", "cgroup")],
+            "cgroupsPath": plan.cgroups_path,
+            "resources": {name: value for name, value in resources.items() if name != "cpu"},
+            "seccomp": plan.seccomp,
+        },
+    }
+
+
 def agent_arguments(python: str, disk_bytes: int) -> list[str]:
     """Give the agent's command line, as seen inside."""
+    return [python, "-s", "-P", "-m", "atoll.guest", *agent_options(disk_bytes)]
+
+
+def agent_options(disk_bytes: int) -> list[str]:
+    """Give what the agent is told, however it was started."""
     return [
-        *(python, "-s", "-P", "-m", "atoll.guest", "--listen-fd", "3", "--data-dir", DATA_DIR),
+        *("--listen-fd", "3", "--data-dir", DATA_DIR),
         *("--uid", str(USER_ID), "--gid", str(USER_ID), "--file-bytes-max", str(disk_bytes)),
     ]
+
+
+def agent_environment() -> dict[str, str]:
+    """Give the agent's environment."""
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": GUEST_ROOT,
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _namespace(kind: str, path: str | None) -> dict[str, str]:
+    return {"type": kind} if path is None else {"type": kind, "path": path}
 
 
 def _process(plan: SandboxPlan) -> dict[str, Any]:
@@ -102,12 +180,7 @@ def _process(plan: SandboxPlan) -> dict[str, Any]:
         "terminal": False,
         "user": {"uid": 0, "gid": 0, "umask": 0o022},
         "args": agent_arguments(plan.python, plan.limits.disk_bytes),
-        "env": [
-            "PATH=/usr/local/bin:/usr/bin:/bin",
-            "LANG=C.UTF-8",
-            f"PYTHONPATH={GUEST_ROOT}",
-            "PYTHONDONTWRITEBYTECODE=1",
-        ],
+        "env": [f"{name}={value}" for name, value in agent_environment().items()],
         "cwd": "/",
         "noNewPrivileges": True,
         # Neither inheritable nor ambient: nothing but the agent, as root, ever has one.
