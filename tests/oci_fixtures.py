@@ -79,6 +79,16 @@ class OciMachine:
         """Give a client; close it."""
         return SupervisorClient(self.socket_path)
 
+    def wait_for_zygote(self) -> int:
+        """Wait until sandboxes are forked; give the zygote's pid."""
+        path = self.run_dir / "zygote.pid"
+        wait_until(lambda: path.exists() and path.read_text(), what=f"a zygote; the log:\n{self.log_path.read_text()}")
+        return int(path.read_text())
+
+    def kind(self, sandbox_id: str) -> str:
+        """Say how a sandbox came to be: ``cold`` or ``forked``."""
+        return str(json.loads((self.run_dir / "running" / f"{sandbox_id}.json").read_text())["kind"])
+
     def init_pid(self, sandbox_id: str) -> int:
         """Give the host's number of a sandbox's first process."""
         identity = json.loads((self.run_dir / "running" / f"{sandbox_id}.json").read_text())
@@ -89,11 +99,12 @@ class OciMachine:
         return machine.footprint(self.home, self.cgroup_parent).beyond(machine.NOTHING)
 
     def held_by_sandboxes(self) -> dict[str, list[str]]:
-        """Say what is held beside the supervisor and the empty cgroup of the parent."""
+        """Say what is held beside the supervisor, its zygote and the empty cgroup of the parent."""
         held = self.held()
         held.pop("namespaces", None)
-        own = [line for line in held.pop("processes", []) if line.split()[0] != str(self.pid)]
-        cgroups = [path for path in held.pop("cgroups", []) if not path.endswith(self.cgroup_parent)]
+        ours = {str(pid) for pid in (self.pid, *machine.zygote_processes(self.cgroup_parent))}
+        own = [line for line in held.pop("processes", []) if line.split()[0] not in ours]
+        cgroups = [path for path in held.pop("cgroups", []) if not path.endswith((self.cgroup_parent, machine.ZYGOTE))]
         return {name: lines for name, lines in {**held, "processes": own, "cgroups": cgroups}.items() if lines}
 
     def sandboxes(self) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+ZYGOTE = "zygote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,15 @@ def processes_of(home: Path, cgroup_parent: str) -> set[int]:
 
 
 def sandbox_processes(cgroup_parent: str) -> set[int]:
-    """Find the processes that live in sandboxes."""
-    return {pid for cgroup in cgroups_below(cgroup_parent) for pid in cgroup_processes(cgroup)}
+    """Find the processes that live in sandboxes, which a zygote does not."""
+    groups = [cgroup for cgroup in cgroups_below(cgroup_parent) if cgroup.name != ZYGOTE]
+    return {pid for cgroup in groups for pid in cgroup_processes(cgroup)}
+
+
+def zygote_processes(cgroup_parent: str) -> set[int]:
+    """Find the zygote, and forks of it that are not in their sandbox yet."""
+    groups = [cgroup for cgroup in cgroups_below(cgroup_parent) if cgroup.name == ZYGOTE]
+    return {pid for cgroup in groups for pid in cgroup_processes(cgroup)}
 
 
 def cgroups_below(cgroup_parent: str) -> list[Path]:
