@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.api import Api, logs_of
+from tests.harness.poll import wait_until
 
 OUTPUT_BYTES_MAX = 10 << 20
+PROCESSES_LIMIT = "[atoll] The container reached its limit of 256 processes and threads"
 
 
 @pytest.fixture
@@ -51,12 +53,38 @@ def test_memory_in_dev_shm(box: str, oci_api: Api) -> None:
 def test_fork_bomb_in_shell(box: str, oci_api: Api) -> None:
     (output,) = oci_api.shell(box, "while true; do sleep 100 & done", timeout_ms=2_000)
     assert "Resource temporarily unavailable" in output["stderr"], output
+    assert PROCESSES_LIMIT in output["stderr"]
 
 
 def test_fork_bomb_in_the_background(box: str, oci_api: Api) -> None:
-    """The call that sets it off is long over when it bites; a later one says so, and works."""
+    """The call that sets it off may be over when it bites; that one or a later one says so, and all work."""
     (output,) = oci_api.shell(box, "bomb() { bomb | bomb & }; bomb")
     assert output["outcome"] == {"type": "exit", "exit_code": 0}
+    said = output["stderr"]
+
+    def is_said() -> bool:
+        nonlocal said
+        call = oci_api.python(box, "print(6 * 7)")
+        assert call["status"] == "completed"
+        assert "42\n" in logs_of(call)
+        said += logs_of(call)
+        return PROCESSES_LIMIT in said
+
+    wait_until(is_said, what="a word about the limit of processes")
+    oci_api.send("POST", f"/containers/{box}/restart").raise_for_status()
+    assert oci_api.logs(box, "print('quiet')").splitlines()[-1] == "quiet"
+    assert oci_api.logs(box, "print('quiet')") == "quiet\n", "the limit is named once, and nothing is left of the bomb"
+
+
+def test_what_is_left_running_is_named_when_it_fills_the_container(box: str, oci_api: Api) -> None:
+    """Nothing fails in the first call, everything in the second, because of the first."""
+    (first,) = oci_api.shell(box, "for _ in $(seq 200); do sleep 1000 <&- >&- 2>&- & done")
+    assert first["stderr"] == ""
+    second = oci_api.shell(box, "for _ in $(seq 100); do sleep 1000 <&- >&- 2>/dev/null & done", "true")
+    assert PROCESSES_LIMIT in second[0]["stderr"]
+    assert "A restart of the container ends them all" in second[0]["stderr"]
+    oci_api.send("POST", f"/containers/{box}/restart").raise_for_status()
+    assert oci_api.logs(box, "print('quiet')") == "quiet\n"
 
 
 def test_fork_bomb_in_python(box: str, oci_api: Api) -> None:
@@ -67,6 +95,7 @@ def test_fork_bomb_in_python(box: str, oci_api: Api) -> None:
     call = oci_api.python(box, code, timeout_ms=2_000)
     assert call["status"] in ("incomplete", "failed"), call
     assert "bomb" in logs_of(call)
+    assert PROCESSES_LIMIT in logs_of(call)
 
 
 def test_threads(box: str, oci_api: Api) -> None:
@@ -75,7 +104,9 @@ def test_threads(box: str, oci_api: Api) -> None:
         "try:\n    while True:\n        t = threading.Thread(target=stop.wait); t.start(); threads.append(t)\n"
         "except RuntimeError as error: print(error)\nfinally: stop.set(); [t.join() for t in threads]"
     )
-    assert "can't start new thread" in logs_of(oci_api.python(box, code, timeout_ms=30_000))
+    written = logs_of(oci_api.python(box, code, timeout_ms=30_000))
+    assert "can't start new thread" in written
+    assert PROCESSES_LIMIT in written
 
 
 def test_open_files(box: str, oci_api: Api) -> None:

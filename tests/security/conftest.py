@@ -14,8 +14,8 @@ from typing import Literal, TypeVar
 import pytest
 
 from atoll.agent.client import AgentClient
-from atoll.agent.shell import AgentShellEvent
-from atoll.model.calls import CommandEnded, CommandOutput, Image, Logs
+from atoll.agent.shell import AgentCommandEnded, AgentShellEvent
+from atoll.model.calls import CommandOutput, Image, Logs
 from atoll.model.ids import SandboxId
 from atoll.runtime.contract import SandboxSpec, SandboxState, Usage
 from atoll.supervisor.client import SupervisorClient
@@ -128,7 +128,7 @@ async def _shell(
         async for event in events:
             if isinstance(event, CommandOutput):
                 texts.append(event.stdout + event.stderr)
-            elif isinstance(event, CommandEnded):
+            elif isinstance(event, AgentCommandEnded):
                 exit_code = event.exit_code
     return exit_code, "".join(texts)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from atoll.agent.errors import AgentMisbehavedError
-from atoll.agent.fields import INT64_MAX, read_fields, read_integer
+from atoll.agent.fields import INT64_MAX, read_fields, read_integer, read_optional_integer
 from atoll.agent.files import AgentFile, read_files
 from atoll.agent.outcome import Outcome, OutcomeType, read_outcome
 from atoll.agent.quota import Quota
@@ -22,6 +22,7 @@ _MEDIA_TYPE: Final = re.compile(r"image/[a-z0-9][a-z0-9.+-]{0,63}")
 class AgentPythonEnded:
     """The last event of a Python call.
 
+    ``pids_taken`` is the agent's count at the call's end, 0 from one too old to count.
     ``omitted_bytes`` of text and ``images_omitted`` images were produced but are not among the events. ``files`` were
     made or changed by the call.
     """
@@ -29,6 +30,7 @@ class AgentPythonEnded:
     outcome: Outcome
     omitted_bytes: int
     images_omitted: int
+    pids_taken: int
     files: tuple[AgentFile, ...]
 
 
@@ -89,5 +91,6 @@ class PythonReader:
             outcome=read_outcome(fields, _OUTCOMES),
             omitted_bytes=read_integer(fields, "omitted_bytes", 0, INT64_MAX),
             images_omitted=self._images_omitted + read_integer(fields, "images_omitted", 0, INT64_MAX),
+            pids_taken=read_optional_integer(fields, "pids_taken", 0, INT64_MAX) or 0,
             files=read_files(fields),
         )

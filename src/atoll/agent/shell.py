@@ -5,16 +5,28 @@ from dataclasses import dataclass
 from typing import Final
 
 from atoll.agent.errors import AgentMisbehavedError
-from atoll.agent.fields import Fields, read_fields, read_integer, read_optional_integer, read_string
+from atoll.agent.fields import INT64_MAX, Fields, read_fields, read_integer, read_optional_integer, read_string
 from atoll.agent.files import AgentFile, read_files
 from atoll.agent.outcome import EXIT_CODE_MAX, Outcome, OutcomeType, read_outcome
 from atoll.agent.quota import Quota
 from atoll.agent.text import TextDecoder
 from atoll.guest.protocol import FrameType
-from atoll.model.calls import CommandEnded, CommandOutput
+from atoll.model.calls import CommandOutput
 
 _OUTCOMES: Final = frozenset({OutcomeType.OK, OutcomeType.TIMEOUT, OutcomeType.INTERRUPTED})
 _UTF8_BYTES_PER_CHARACTER_MAX: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCommandEnded:
+    """One command's end, as ``atoll.model.calls.CommandEnded``.
+
+    ``pids_taken`` is the agent's count at that moment, 0 from one too old to count.
+    """
+
+    index: int
+    exit_code: int | None
+    pids_taken: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,14 +37,14 @@ class AgentShellEnded:
     files: tuple[AgentFile, ...]
 
 
-AgentShellEvent = CommandOutput | CommandEnded | AgentShellEnded
+AgentShellEvent = CommandOutput | AgentCommandEnded | AgentShellEnded
 
 
 class ShellReader:
     """Takes the frames of one call in order; pure.
 
-    Every command gets exactly one ``CommandEnded``, in order and before the last event: those that a time-out or an
-    interrupt kept from ending, or from starting, get one without an exit code.
+    Every command gets exactly one ``AgentCommandEnded``, in order and before the last event: those that a time-out or
+    an interrupt kept from ending, or from starting, get one without an exit code.
     """
 
     def __init__(self, *, commands_count: int, output_chars_max: int) -> None:
@@ -74,11 +86,12 @@ class ShellReader:
             raise AgentMisbehavedError("an event that has no place in a shell call")
         if self._index == self._commands_count or read_integer(fields, "index", 0, self._index) != self._index:
             raise AgentMisbehavedError("commands ended that were not the next one")
-        yield from self._end_command(read_optional_integer(fields, "exit_code", 0, EXIT_CODE_MAX))
+        exit_code = read_optional_integer(fields, "exit_code", 0, EXIT_CODE_MAX)
+        yield from self._end_command(exit_code, read_optional_integer(fields, "pids_taken", 0, INT64_MAX) or 0)
 
-    def _end_command(self, exit_code: int | None) -> Iterator[AgentShellEvent]:
+    def _end_command(self, exit_code: int | None, pids_taken: int = 0) -> Iterator[AgentShellEvent]:
         yield from self._output(self._stdout.finish(), self._stderr.finish())
-        yield CommandEnded(self._index, exit_code)
+        yield AgentCommandEnded(self._index, exit_code, pids_taken)
         self._index += 1
         self._start_command()
 

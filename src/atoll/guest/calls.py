@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from atoll.guest.changes import Changes
 from atoll.guest.connection import Connection
 from atoll.guest.options import Options
+from atoll.guest.pid_count import PidCount
 from atoll.guest.pipes import Drains
 from atoll.guest.protocol import FrameType
 from atoll.guest.python import Python
@@ -50,6 +51,7 @@ class Calls:
         self._options = options
         self._room = room
         self._drains = Drains(reactor)
+        self._pid_count = PidCount()
         self._python = Python(reactor, options, self._drains)
         self._waiting: deque[_Call] = deque()
         self._running: _Call | None = None
@@ -186,6 +188,7 @@ class Calls:
             room=self._room,
             reactor=self._reactor,
             network_is_disabled=self._options.network_is_disabled,
+            pid_count=self._pid_count,
             on_end=lambda result: self._ended(call, result),
         )
 
@@ -196,6 +199,7 @@ class Calls:
             options=self._options,
             room=self._room,
             drains=self._drains,
+            pid_count=self._pid_count,
             reactor=self._reactor,
             on_end=lambda result: self._ended(call, result),
         )

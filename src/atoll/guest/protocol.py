@@ -8,10 +8,11 @@ Operations, their fields and their results:
 
 ``hello``       -> RESULT ``{"protocol": 1}``
 ``python``      ``code, timeout_ms, output_bytes_max, images_max`` -> ``STDOUT`` (all text, in order) and ``IMAGE``
-                frames; RESULT ``{"outcome": OUTCOME, "omitted_bytes": n, "images_omitted": n, "files": [FILE...]}``
+                frames; RESULT ``{"outcome": OUTCOME, "omitted_bytes": n, "images_omitted": n, "pids_taken": n,
+                "files": [FILE...]}``
 ``shell``       ``commands, timeout_ms, output_chars_max`` -> for each command ``STDOUT``/``STDERR`` frames and an
-                ``EVENT {"event": "command_ended", "index": i, "exit_code": n | null}`` (null: out of time or
-                interrupted); RESULT ``{"outcome": OUTCOME, "files": [FILE...]}``
+                ``EVENT {"event": "command_ended", "index": i, "exit_code": n | null, "pids_taken": n}`` (null: out
+                of time or interrupted); RESULT ``{"outcome": OUTCOME, "files": [FILE...]}``
 ``interrupt``   -> RESULT ``{"interrupted": bool}``: stops the call that runs, if one does
 ``warm``        ``modules`` -> RESULT ``{}``: starts the Python and lets it import these, before any call. Nothing of it
                 is seen later; a module that cannot be imported is left out, a Python that runs is left alone
@@ -25,6 +26,7 @@ Operations, their fields and their results:
 
 OUTCOME is ``{"type": T}`` with T one of ``ok``, ``error`` (Python raised), ``timeout``, ``interrupted``, or
 ``died`` with ``"signal": n | null`` and ``"exit_code": n | null`` (the Python process ended by itself).
+``pids_taken`` counts process and thread numbers given away since the agent began; it may be too high, never too low.
 FILE is ``{"path": str, "size": int, "mtime_ns": int}``; paths are absolute, under ``/mnt/data``, UTF-8, and name
 regular files only.
 FAILURE is ``{"code": CODE, "message": str}`` with one of ``FAILURE_CODES``.

@@ -6,6 +6,7 @@ from typing import Any, Final
 from atoll.guest.connection import Connection
 from atoll.guest.network_hint import NETWORK_HINT, NetworkHint
 from atoll.guest.output import BoundedOutput
+from atoll.guest.pid_count import PidCount
 from atoll.guest.protocol import IMAGE_BYTES_MAX, FrameType, encode
 from atoll.guest.python import Python, describe, outcome_of
 from atoll.guest.reactor import ChildEnd, Reactor, Timer
@@ -33,6 +34,7 @@ class PythonCall:
         room: Room,
         reactor: Reactor,
         network_is_disabled: bool,
+        pid_count: PidCount,
         on_end: Callable[[dict[str, Any] | None], None],
     ) -> None:
         self._request = request
@@ -40,6 +42,7 @@ class PythonCall:
         self._python = python
         self._room = room
         self._reactor = reactor
+        self._pid_count = pid_count
         self._on_end = on_end
         self._output = BoundedOutput(request.output_bytes_max)
         self._hint = NetworkHint(enabled=network_is_disabled)
@@ -137,6 +140,7 @@ class PythonCall:
                 "outcome": outcome,
                 "omitted_bytes": self._output.omitted_bytes,
                 "images_omitted": self._images_omitted,
+                "pids_taken": self._pid_count.total(),
             }
         )
 

@@ -16,6 +16,7 @@ from atoll.guest.connection import Connection
 from atoll.guest.network_hint import NETWORK_HINT, NetworkHint
 from atoll.guest.options import Options
 from atoll.guest.output import STDERR, STDOUT, BoundedOutput
+from atoll.guest.pid_count import PidCount
 from atoll.guest.processes import signal_group
 from atoll.guest.protocol import FrameType, encode_json
 from atoll.guest.reactor import READ, ChildEnd, Reactor, Timer
@@ -81,6 +82,7 @@ class ShellCall:
         options: Options,
         room: Room,
         drains: pipes.Drains,
+        pid_count: PidCount,
         reactor: Reactor,
         on_end: Callable[[dict[str, Any] | None], None],
     ) -> None:
@@ -89,6 +91,7 @@ class ShellCall:
         self._options = options
         self._room = room
         self._drains = drains
+        self._pid_count = pid_count
         self._reactor = reactor
         self._on_end = on_end
         self._index = 0
@@ -245,7 +248,12 @@ class ShellCall:
             self._on_end({"outcome": {"type": self._stopped_for or "ok"}})
 
     def _tell_end(self, exit_code: int | None) -> None:
-        value = {"event": "command_ended", "index": self._index, "exit_code": exit_code}
+        value = {
+            "event": "command_ended",
+            "index": self._index,
+            "exit_code": exit_code,
+            "pids_taken": self._pid_count.total(),
+        }
         self._connection.send(encode_json(FrameType.EVENT, value))
 
     def _line(self, line: str) -> None:

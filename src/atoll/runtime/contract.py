@@ -77,11 +77,17 @@ class Sandbox:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a running sandbox holds now. ``memory_kills`` counts since its start and never goes down."""
+    """What a running sandbox holds now.
+
+    ``memory_kills`` and ``pids_refused``, the processes and threads that could not be started because there were
+    ``pids_max`` already, count since its start and never go down. ``pids_max`` ``None`` is no limit.
+    """
 
     memory_bytes: int
     memory_kills: int
     pids: int
+    pids_max: int | None
+    pids_refused: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

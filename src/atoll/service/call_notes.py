@@ -18,6 +18,14 @@ def memory_killed_command(limit: MemoryLimit) -> str:
     return f"[atoll] The command was ended because the container reached its memory limit ({limit})."
 
 
+def processes_refused(limit: int, left: int) -> str:
+    """The limit of processes kept some from starting; ``left`` run now, from this call or those before."""
+    note = f"[atoll] The container reached its limit of {limit} processes and threads, so some could not be started."
+    if 2 * left < limit:
+        return note
+    return f"{note} {left} of them still run. A restart of the container ends them all. {_LOST}"
+
+
 def images_omitted(count: int) -> str:
     """There were more or larger images than a call may give."""
     return f"[atoll] {count} more images were left out: a call gives a limited number and size of them."

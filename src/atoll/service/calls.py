@@ -9,7 +9,7 @@ from atoll.agent.client import AgentClient
 from atoll.agent.errors import AgentError, AgentMisbehavedError, AgentRefusedError
 from atoll.agent.outcome import OutcomeType
 from atoll.agent.python import AgentPythonEnded, AgentPythonEvent
-from atoll.agent.shell import AgentShellEnded, AgentShellEvent
+from atoll.agent.shell import AgentCommandEnded, AgentShellEnded, AgentShellEvent
 from atoll.model.calls import (
     CallStarted,
     CommandEnded,
@@ -203,7 +203,7 @@ class Calls:
             notes.append(call_notes.images_omitted(ended.images_omitted))
         if ended.outcome.type is OutcomeType.DIED and await self._sandboxes.memory_killed(container):
             notes.append(call_notes.memory_killed_python(container.memory_limit))
-        return notes
+        return [*notes, *await self._processes_note(container, ended.pids_taken)]
 
     async def _shell(
         self, container: Container, commands_count: int, events: AsyncGenerator[AgentShellEvent, None]
@@ -216,12 +216,11 @@ class Calls:
                         files = await self._contents.note(container, event.files)
                         is_whole = event.outcome.type is OutcomeType.OK
                         yield ShellEnded(status="completed" if is_whole else "incomplete", files=files)
-                    case CommandEnded():
-                        if event.exit_code == 128 + 9 and await self._sandboxes.memory_killed(container):
-                            note = call_notes.memory_killed_command(container.memory_limit)
+                    case AgentCommandEnded():
+                        for note in await self._command_notes(container, event):
                             yield CommandOutput(event.index, "", note + "\n")
                         running = event.index + 1
-                        yield event
+                        yield CommandEnded(event.index, event.exit_code)
                     case CommandOutput():
                         yield event
         except _FAILURES as error:
@@ -231,6 +230,20 @@ class Calls:
                     yield CommandOutput(index, "", note + "\n")
                 yield CommandEnded(index, None)
             yield ShellEnded(status="incomplete", files=())
+
+    async def _command_notes(self, container: Container, ended: AgentCommandEnded) -> list[str]:
+        notes = []
+        if ended.exit_code == 128 + 9 and await self._sandboxes.memory_killed(container):
+            notes.append(call_notes.memory_killed_command(container.memory_limit))
+        return [*notes, *await self._processes_note(container, ended.pids_taken)]
+
+    async def _processes_note(self, container: Container, pids_taken: int) -> list[str]:
+        if not self._sandboxes.may_be_full(container, pids_taken):
+            return []
+        usage = await self._sandboxes.found_full(container, pids_taken)
+        if usage is None or usage.pids_max is None:
+            return []
+        return [call_notes.processes_refused(usage.pids_max, usage.pids)]
 
     async def _explain(self, container: Container, error: Exception) -> str:
         """Say what became of a call, and stop a sandbox that does not do what it must."""

@@ -32,11 +32,13 @@ from atoll.runtime.contract import (
     SandboxNotRunningError,
     SandboxSpec,
     Stream,
+    Usage,
 )
 from atoll.service.access import no_container
 from atoll.service.failures import translate, translated
 from atoll.service.limits import ServiceLimits
 from atoll.service.signals import Signals
+from atoll.service.tally import Tally
 from atoll.store import containers
 from atoll.store.database import Database
 
@@ -57,7 +59,7 @@ class Sandboxes:
         self._signals = signals
         self._unsettled: set[asyncio.Event] = set()
         self._flights: dict[SandboxId, asyncio.Task[SandboxId]] = {}
-        self._memory_kills: dict[SandboxId, int] = {}
+        self._tallies: dict[SandboxId, Tally] = {}
         self._patience = Patience(
             answer_s=limits.agent_timeout_s,
             idle_s=limits.agent_timeout_s,
@@ -107,7 +109,7 @@ class Sandboxes:
         door = _Door(self, container)
         with translated():
             stream = await door.dial()
-        await self._note_memory_kills(door.sandbox_id)
+        await self._begin_tally(door.sandbox_id)
         ready = [stream]
 
         async def dial() -> Stream:
@@ -132,18 +134,18 @@ class Sandboxes:
 
     async def memory_killed(self, container: Container) -> bool:
         """Tell whether the memory limit ended a process since this was last asked, or since the last call began."""
-        sandbox_id = await self._named(container)
-        if sandbox_id is None or sandbox_id not in self._memory_kills:
-            return False
-        before = self._memory_kills[sandbox_id]
-        try:
-            async with _within(self._limits.agent_timeout_s):
-                usage = await self._runtime.usage(sandbox_id)
-        except RuntimeFailure as error:
-            _LOG.info("memory kills of %s are not known: %s", sandbox_id, error)
-            return False
-        self._memory_kills[sandbox_id] = usage.memory_kills
-        return usage.memory_kills > before
+        measured = await self._measured(container)
+        return measured is not None and measured[0].memory_killed(measured[1])
+
+    def may_be_full(self, container: Container, pids_taken: int) -> bool:
+        """Tell, without asking anybody, whether the limit of processes may have been met since the last look."""
+        tally = None if container.sandbox_id is None else self._tallies.get(container.sandbox_id)
+        return tally is None or tally.may_be_full(pids_taken)
+
+    async def found_full(self, container: Container, pids_taken: int) -> Usage | None:
+        """Give what a sandbox holds if its limit of processes kept one from starting since the last look."""
+        measured = await self._measured(container)
+        return measured[1] if measured is not None and measured[0].was_full(measured[1], pids_taken) else None
 
     async def stop(self, container: Container) -> None:
         """End every process of a container's sandbox and keep its files; what fails is logged."""
@@ -158,7 +160,7 @@ class Sandboxes:
 
     async def discard(self, sandbox_id: SandboxId) -> None:
         """Remove a sandbox that no row names (any more). What fails is left to the orphan reconciler."""
-        self._memory_kills.pop(sandbox_id, None)
+        self._tallies.pop(sandbox_id, None)
         try:
             async with _within(self._limits.cleanup_timeout_s):
                 await self._runtime.destroy(sandbox_id)
@@ -231,7 +233,7 @@ class Sandboxes:
         except SandboxFailedError:
             self._signals.orphans.set()  # it may have been made all the same
             raise
-        self._memory_kills[sandbox.id] = 0
+        self._tallies[sandbox.id] = Tally.of_a_new_one(self._limits.pids_max)
         return sandbox
 
     async def _dial(self, sandbox_id: SandboxId) -> Stream:
@@ -262,7 +264,7 @@ class Sandboxes:
             return sandbox_id  # the next dial finds the same, and then it is replaced
         except RuntimeFailure as error:
             raise translate(error) from error
-        self._memory_kills[sandbox_id] = 0
+        self._tallies[sandbox_id] = Tally.of_a_new_one(self._limits.pids_max)
         return sandbox_id
 
     async def _replace(self, container: Container, old: SandboxId) -> SandboxId:
@@ -298,17 +300,29 @@ class Sandboxes:
             lambda connection: containers.find(connection, container.project_id, container.id)
         )
 
-    async def _note_memory_kills(self, sandbox_id: SandboxId) -> None:
-        """Know how many there were before the first call of this server, which was not there to count them."""
-        if sandbox_id in self._memory_kills:
-            return
+    async def _begin_tally(self, sandbox_id: SandboxId) -> None:
+        """Know what was before the first call of this server, which was not there to count it."""
+        if sandbox_id not in self._tallies:
+            usage = await self._usage(sandbox_id)
+            if usage is not None:
+                self._tallies[sandbox_id] = Tally.of_an_old_one(usage)
+
+    async def _measured(self, container: Container) -> tuple[Tally, Usage] | None:
+        """Give what a container's sandbox holds, with what was seen of it before; ``None`` when either is not known."""
+        sandbox_id = await self._named(container)
+        if sandbox_id is None or sandbox_id not in self._tallies:
+            return None
+        usage = await self._usage(sandbox_id)
+        tally = self._tallies.get(sandbox_id)
+        return None if usage is None or tally is None else (tally, usage)
+
+    async def _usage(self, sandbox_id: SandboxId) -> Usage | None:
         try:
             async with _within(self._limits.agent_timeout_s):
-                usage = await self._runtime.usage(sandbox_id)
+                return await self._runtime.usage(sandbox_id)
         except RuntimeFailure as error:
-            _LOG.info("memory kills of %s are not known: %s", sandbox_id, error)
-        else:
-            self._memory_kills[sandbox_id] = usage.memory_kills
+            _LOG.info("what %s holds is not known: %s", sandbox_id, error)
+            return None
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ answer ``{"id", "result": {...}}`` or ``{"id", "error": NAME, "message", ...}``;
 ``start``         ``sandbox_id`` -> SANDBOX
 ``dial``          ``sandbox_id`` -> ``{}`` and the connected socket
 ``observe``       ``after`` (an id, or empty) -> ``{"sandboxes": [SANDBOX...], "has_more": bool}``, ordered by id
-``usage``         ``sandbox_id`` -> ``{"memory_bytes", "memory_kills", "pids"}``
+``usage``         ``sandbox_id`` -> ``{"memory_bytes", "memory_kills", "pids", "pids_max", "pids_refused"}``
 ``stop``          ``sandbox_id`` -> ``{}``
 ``destroy``       ``sandbox_id`` -> ``{}``
 ``metrics``       -> ``{"pool_ready", "pool_target", "pool_hits", "pool_misses"}``
@@ -180,8 +180,13 @@ def usage_to_wire(usage: Usage) -> dict[str, Any]:
 
 def usage_from_wire(value: Mapping[str, Any]) -> Usage:
     """Read the result of ``usage``."""
+    pids_max = value["pids_max"]
     return Usage(
-        memory_bytes=int(value["memory_bytes"]), memory_kills=int(value["memory_kills"]), pids=int(value["pids"])
+        memory_bytes=int(value["memory_bytes"]),
+        memory_kills=int(value["memory_kills"]),
+        pids=int(value["pids"]),
+        pids_max=None if pids_max is None else int(pids_max),
+        pids_refused=int(value["pids_refused"]),
     )
 
 

@@ -15,9 +15,9 @@ from atoll.agent.files import AgentFile, FileListing
 from atoll.agent.outcome import OutcomeType
 from atoll.agent.patience import Patience
 from atoll.agent.python import AgentPythonEnded
-from atoll.agent.shell import AgentShellEnded
+from atoll.agent.shell import AgentCommandEnded, AgentShellEnded
 from atoll.guest.protocol import DATA_BYTES_MAX, FrameDecoder, FrameType, encode, encode_json
-from atoll.model.calls import CommandEnded, CommandOutput, Logs
+from atoll.model.calls import CommandOutput, Logs
 from atoll.runtime.contract import SandboxNotRunningError, Stream
 from atoll.runtime.stream import stream_from_socket
 
@@ -369,7 +369,7 @@ class TestCalls:
             )
         )
         events = await all_of(client.shell(["echo a", "sleep 9"], 5000, 100))
-        assert events[:-1] == [CommandOutput(0, "a", ""), CommandEnded(0, 0), CommandEnded(1, None)]
+        assert events[:-1] == [CommandOutput(0, "a", ""), AgentCommandEnded(0, 0), AgentCommandEnded(1, None)]
         assert isinstance(events[-1], AgentShellEnded)
         assert events[-1].outcome.type is OutcomeType.TIMEOUT
         assert events[-1].files == (AgentFile("/mnt/data/a", 3, 4),)

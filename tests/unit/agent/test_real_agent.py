@@ -11,8 +11,8 @@ from atoll.agent.client import AgentClient
 from atoll.agent.errors import AgentRefusedError
 from atoll.agent.outcome import Outcome, OutcomeType
 from atoll.agent.python import AgentPythonEnded
-from atoll.agent.shell import AgentShellEnded, AgentShellEvent
-from atoll.model.calls import CommandEnded, CommandOutput, Image, Logs
+from atoll.agent.shell import AgentCommandEnded, AgentShellEnded, AgentShellEvent
+from atoll.model.calls import CommandOutput, Image, Logs
 from atoll.runtime.contract import SandboxSpec
 from atoll.runtime.plain import PlainRuntime
 
@@ -52,7 +52,7 @@ def output_of(events: list[AgentShellEvent]) -> list[tuple[int, str, str]]:
 
 
 def exit_codes(events: list[AgentShellEvent]) -> list[int | None]:
-    return [event.exit_code for event in events if isinstance(event, CommandEnded)]
+    return [event.exit_code for event in events if isinstance(event, AgentCommandEnded)]
 
 
 async def chunks_of(*chunks: bytes) -> AsyncIterator[bytes]:

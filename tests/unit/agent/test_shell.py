@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from atoll.agent.errors import AgentMisbehavedError
 from atoll.agent.outcome import OutcomeType
 from atoll.agent.quota import SLACK_BYTES
-from atoll.agent.shell import AgentShellEnded, AgentShellEvent, ShellReader
+from atoll.agent.shell import AgentCommandEnded, AgentShellEnded, AgentShellEvent, ShellReader
 from atoll.guest.protocol import FrameType
-from atoll.model.calls import CommandEnded, CommandOutput
+from atoll.model.calls import CommandOutput
 
 Frame = tuple[FrameType, bytes]
 
@@ -46,9 +46,9 @@ def test_commands_follow_each_other() -> None:
     assert found[:-1] == [
         CommandOutput(0, "a", ""),
         CommandOutput(0, "", "b"),
-        CommandEnded(0, 0),
+        AgentCommandEnded(0, 0),
         CommandOutput(1, "c", ""),
-        CommandEnded(1, 137),
+        AgentCommandEnded(1, 137),
     ]
     assert isinstance(found[-1], AgentShellEnded)
     assert found[-1].outcome.type is OutcomeType.OK
@@ -59,7 +59,7 @@ def test_stdout_and_stderr_are_decoded_apart_and_cut_characters_end_with_their_c
     found = events(
         reader(1), out(turtle[:2]), err(turtle[:2]), out(turtle[2:]), err(turtle[2:3]), ended(0, 0), result()
     )
-    assert found[:-1] == [CommandOutput(0, "🐢", ""), CommandOutput(0, "", "\ufffd"), CommandEnded(0, 0)]
+    assert found[:-1] == [CommandOutput(0, "🐢", ""), CommandOutput(0, "", "\ufffd"), AgentCommandEnded(0, 0)]
 
 
 def test_half_a_character_does_not_leak_into_the_next_command() -> None:
@@ -71,11 +71,11 @@ def test_half_a_character_does_not_leak_into_the_next_command() -> None:
 def test_commands_that_were_kept_from_ending_end_without_an_exit_code(outcome: str) -> None:
     found = events(reader(3), ended(0, 0), out(b"x\xe2"), result(outcome))
     assert found[:-1] == [
-        CommandEnded(0, 0),
+        AgentCommandEnded(0, 0),
         CommandOutput(1, "x", ""),
         CommandOutput(1, "\ufffd", ""),
-        CommandEnded(1, None),
-        CommandEnded(2, None),
+        AgentCommandEnded(1, None),
+        AgentCommandEnded(2, None),
     ]
 
 
@@ -128,7 +128,7 @@ def test_whatever_comes_each_command_ends_once_and_in_order(frames: list[Frame])
                 break
     except AgentMisbehavedError:
         return
-    ends = [event.index for event in found if isinstance(event, CommandEnded)]
+    ends = [event.index for event in found if isinstance(event, AgentCommandEnded)]
     assert ends == list(range(len(ends)))
     if found and isinstance(found[-1], AgentShellEnded):
         assert ends == [0, 1]

@@ -19,6 +19,8 @@ def v1(tmp_path: Path) -> Path:
     (group / "memory.usage_in_bytes").write_text("4096\n")
     (group / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
     (tmp_path / "pids/atoll" / ID / "pids.current").write_text("7\n")
+    (tmp_path / "pids/atoll" / ID / "pids.max").write_text("256\n")
+    (tmp_path / "pids/atoll" / ID / "pids.events").write_text("max 12\n")
     (tmp_path / "pids/atoll" / ID / "cgroup.procs").write_text("10\n11\n")
     (tmp_path / "freezer/atoll" / ID / "freezer.state").write_text("")
     return tmp_path
@@ -32,6 +34,8 @@ def v2(tmp_path: Path) -> Path:
     (group / "memory.current").write_text("4096\n")
     (group / "memory.events").write_text("low 0\nhigh 0\nmax 5\noom 4\noom_kill 3\noom_group_kill 0\n")
     (group / "pids.current").write_text("7\n")
+    (group / "pids.max").write_text("256\n")
+    (group / "pids.events").write_text("max 12\n")
     (group / "cgroup.procs").write_text("10\n11\n")
     (group / "cgroup.freeze").write_text("")
     return tmp_path
@@ -54,13 +58,25 @@ def test_measuring(root: Path) -> None:
     assert groups.memory_bytes(ID) == 4096
     assert groups.memory_kills(ID) == 3
     assert groups.pids(ID) == 7
+    assert groups.pids_max(ID) == 256
+    assert groups.pids_refused(ID) == 12
     assert groups.processes(ID) == [10, 11]
     assert groups.path(ID) == f"/atoll/{ID}"
 
 
+def test_any_number_of_processes(root: Path) -> None:
+    for limit in root.rglob("pids.max"):
+        limit.write_text("max\n")
+    for events in root.rglob("pids.events"):
+        events.unlink()  # a kernel that does not count
+    groups = cgroup.detect("/atoll", root)
+    assert groups.pids_max(ID) is None
+    assert groups.pids_refused(ID) == 0
+
+
 def test_a_group_that_is_gone(root: Path) -> None:
     groups = cgroup.detect("/atoll", root)
-    for measure in (groups.memory_bytes, groups.memory_kills, groups.pids):
+    for measure in (groups.memory_bytes, groups.memory_kills, groups.pids, groups.pids_max):
         with pytest.raises(FileNotFoundError):
             measure("sbx_2")
     assert groups.processes("sbx_2") == []
@@ -144,7 +160,7 @@ def test_changing_limits_v1(v1: Path, swap: bool) -> None:
         names.append("memory/{}/memory.memsw.limit_in_bytes")
     files = [v1 / name.format(f"atoll/{ID}") for name in names]
     for file in files:
-        file.touch()
+        file.write_text("")
     groups = cgroup.detect("/atoll", v1)
     groups.limit(ID, spec(4096), spec(8192))
     groups.yield_cpu(ID, to_all=True)
@@ -165,7 +181,7 @@ def test_memory_with_swap_is_never_less_than_memory(v1: Path, monkeypatch: pytes
 def test_changing_limits_v2(v2: Path) -> None:
     files = [v2 / "atoll" / ID / name for name in ("memory.max", "pids.max", "cpu.max", "cpu.weight")]
     for file in files:
-        file.touch()
+        file.write_text("")
     groups = cgroup.detect("/atoll", v2)
     groups.limit(ID, spec(8192), spec(4096))
     groups.yield_cpu(ID, to_all=False)

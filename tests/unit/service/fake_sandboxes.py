@@ -1,7 +1,7 @@
 """A runtime in memory whose sandboxes have an agent that speaks the real protocol and does what its code says.
 
 Code is one word and its arguments, a line: ``say TEXT``, ``write NAME TEXT``, ``remove NAME``, ``wait``, ``die``,
-``oom``, ``fall``, ``garbage``, ``silent``, ``exit N``.
+``oom``, ``fork N``, ``fall``, ``garbage``, ``silent``, ``exit N``.
 """
 
 import asyncio
@@ -76,6 +76,9 @@ class FakeSandbox:
     state: SandboxState = SandboxState.RUNNING
     files: dict[str, bytes] = field(default_factory=dict)
     memory_kills: int = 0
+    pids: int = 1
+    pids_taken: int = 1
+    pids_refused: int = 0
     busy: int = 0
     restarts: int = 0
     disk_full: bool = False
@@ -93,6 +96,13 @@ class FakeSandbox:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return host
+
+    def fork(self, count: int) -> None:
+        """Start processes that stay, as far as the limit lets them."""
+        started = min(count, self.spec.pids_max - self.pids)
+        self.pids += started
+        self.pids_taken += count
+        self.pids_refused += count - started
 
     async def fall(self) -> None:
         self.state = SandboxState.STOPPED
@@ -217,7 +227,13 @@ class Agent:
         if outcome is not None:
             await self._connection.say(
                 FrameType.RESULT,
-                {"outcome": outcome, "omitted_bytes": 0, "images_omitted": 0, "files": files},
+                {
+                    "outcome": outcome,
+                    "omitted_bytes": 0,
+                    "images_omitted": 0,
+                    "pids_taken": self._sandbox.pids_taken,
+                    "files": files,
+                },
             )
 
     async def _shell(self, request: dict[str, Any]) -> None:
@@ -233,7 +249,12 @@ class Agent:
                 exit_code = outcome["code"]
             if exit_code is None:
                 kind = outcome["type"]
-            ended = {"event": "command_ended", "index": index, "exit_code": exit_code}
+            ended = {
+                "event": "command_ended",
+                "index": index,
+                "exit_code": exit_code,
+                "pids_taken": self._sandbox.pids_taken,
+            }
             await self._connection.say(FrameType.EVENT, ended)
         await self._connection.say(FrameType.RESULT, {"outcome": {"type": kind}, "files": files})
 
@@ -270,6 +291,8 @@ class Agent:
             case "die" | "oom":
                 sandbox.memory_kills += word == "oom"
                 return {"type": "died", "signal": 9, "exit_code": None}
+            case "fork":
+                sandbox.fork(int(rest))
             case "exit":
                 return {"type": "exit", "code": int(rest)}
         return None
@@ -363,7 +386,13 @@ class FakeRuntime:
     async def usage(self, sandbox_id: SandboxId) -> Usage:
         self._begin("usage")
         sandbox = self._running(sandbox_id)
-        return Usage(memory_bytes=0, memory_kills=sandbox.memory_kills, pids=1)
+        return Usage(
+            memory_bytes=0,
+            memory_kills=sandbox.memory_kills,
+            pids=sandbox.pids,
+            pids_max=sandbox.spec.pids_max,
+            pids_refused=sandbox.pids_refused,
+        )
 
     async def stop(self, sandbox_id: SandboxId) -> None:
         self._begin("stop")

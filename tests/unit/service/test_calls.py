@@ -264,6 +264,33 @@ async def test_memory_kills_from_before_this_server_are_not_this_calls(tmp_path:
         assert "memory limit" in (await ended(python(again, container, "oom")))[0]
 
 
+async def test_processes_that_could_not_be_started_are_named_once(world: World) -> None:
+    container = await world.container()
+    asked = world.runtime.calls.count("usage")
+    assert (await ended(python(world, container, "fork 20", "say x")))[0] == "x"
+    assert world.runtime.calls.count("usage") == asked, "nothing is asked while there is room"
+    refused = "[atoll] The container reached its limit of 256 processes and threads, so some could not be started."
+    full = f"{refused} 256 of them still run. A restart of the container ends them all. {LOST}"
+    text, end = await ended(python(world, container, "say x", "fork 300"))
+    assert (text, end.status) == ("x\n" + full, "completed")
+    assert (await ended(python(world, container, "say y")))[0] == "y"
+    world.sandbox(container).fork(1)  # between two calls
+    told = [event async for event in shell(world, container, "say a", "say b")]
+    assert told[1:4] == [CommandOutput(0, "a", ""), CommandOutput(0, "", full), CommandEnded(0, 0)]
+    assert told[4:6] == [CommandOutput(1, "b", ""), CommandEnded(1, 0)]
+    world.sandbox(container).pids = 3
+    world.sandbox(container).pids_refused += 1
+    assert (await ended(python(world, container, "say y")))[0] == f"y\n{refused}\n"
+
+
+async def test_a_runtime_that_cannot_be_asked_for_its_limits_fails_no_call(world: World) -> None:
+    container = await world.container()
+    world.runtime.failures["usage"] = [RuntimeUnavailableError("away")]
+    text, end = await ended(python(world, container, "fork 300", "say x"))
+    assert (text, end.status) == ("x", "completed")
+    assert "limit of 256 processes" in (await ended(python(world, container, "say y")))[0], "told by the next call"
+
+
 async def test_a_sandbox_that_falls_ends_the_call_and_the_next_works(world: World) -> None:
     container = await world.container()
     text, end = await ended(python(world, container, "say x", "write f 1", "fall"))

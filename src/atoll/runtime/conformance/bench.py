@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from atoll.agent.client import AgentClient
-from atoll.model.calls import CommandEnded, CommandOutput, Logs
+from atoll.agent.shell import AgentCommandEnded
+from atoll.model.calls import CommandOutput, Logs
 from atoll.model.ids import SandboxId
 from atoll.runtime.contract import Runtime, Sandbox, SandboxSpec, SandboxState
 
@@ -92,7 +93,7 @@ class Bench:
             async for event in events:
                 if isinstance(event, CommandOutput):
                     texts.append(event.stdout + event.stderr)
-                elif isinstance(event, CommandEnded):
+                elif isinstance(event, AgentCommandEnded):
                     exit_code = event.exit_code
         return exit_code, "".join(texts)
 

@@ -47,6 +47,14 @@ class Cgroups(Protocol):
         """Give the number of processes and threads."""
         ...
 
+    def pids_max(self, sandbox_id: str) -> int | None:
+        """Give how many there may be; ``None`` for any number."""
+        ...
+
+    def pids_refused(self, sandbox_id: str) -> int:
+        """Give how many could not be started because of that limit; 0 where the kernel does not count them."""
+        ...
+
     def processes(self, sandbox_id: str) -> list[int]:
         """Give the host's ids of the processes inside; none for a group that is gone."""
         ...
@@ -123,6 +131,12 @@ class CgroupsV2:
     def pids(self, sandbox_id: str) -> int:
         return int(self._file(sandbox_id, "pids.current").read_text())
 
+    def pids_max(self, sandbox_id: str) -> int | None:
+        return _limit(self._file(sandbox_id, "pids.max"))
+
+    def pids_refused(self, sandbox_id: str) -> int:
+        return _counter_if_there(self._file(sandbox_id, "pids.events"), "max")
+
     def processes(self, sandbox_id: str) -> list[int]:
         return _process_ids(self._file(sandbox_id, "cgroup.procs"))
 
@@ -183,6 +197,12 @@ class CgroupsV1:
     def pids(self, sandbox_id: str) -> int:
         return int(self._file("pids", sandbox_id, "pids.current").read_text())
 
+    def pids_max(self, sandbox_id: str) -> int | None:
+        return _limit(self._file("pids", sandbox_id, "pids.max"))
+
+    def pids_refused(self, sandbox_id: str) -> int:
+        return _counter_if_there(self._file("pids", sandbox_id, "pids.events"), "max")
+
     def processes(self, sandbox_id: str) -> list[int]:
         return _process_ids(self._file("pids", sandbox_id, "cgroup.procs"))
 
@@ -239,6 +259,18 @@ def _counter(path: Path, name: str) -> int:
         if key == name:
             return int(value)
     return 0
+
+
+def _counter_if_there(path: Path, name: str) -> int:
+    try:
+        return _counter(path, name)
+    except FileNotFoundError:
+        return 0
+
+
+def _limit(path: Path) -> int | None:
+    text = path.read_text().strip()
+    return None if text == "max" else int(text)
 
 
 def _process_ids(path: Path) -> list[int]:

@@ -185,6 +185,8 @@ class Engine:
                 memory_bytes=self._cgroups.memory_bytes(sandbox_id),
                 memory_kills=self._cgroups.memory_kills(sandbox_id),
                 pids=self._cgroups.pids(sandbox_id),
+                pids_max=self._cgroups.pids_max(sandbox_id),
+                pids_refused=self._cgroups.pids_refused(sandbox_id),
             )
         except OSError:
             raise SandboxNotRunningError(sandbox_id) from None
