@@ -48,6 +48,8 @@ async def processes_have_a_limit(bench: Bench) -> None:
     _, output = await bench.shell(sandbox, f"for _ in $(seq {count}); do sleep 1000 </dev/null >/dev/null & done; true")
     usage = await bench.runtime.usage(sandbox)
     require(usage.pids <= bench.spec.pids_max, f"never more than the limit ({usage.pids}): {output[:200]!r}")
+    require(usage.pids_max == bench.spec.pids_max, "the limit is told")
+    require(usage.pids_refused > 0, "what could not be started is counted")
     await bench.agent(sandbox).restart()
 
     async def ended() -> bool:
