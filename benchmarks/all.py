@@ -1,0 +1,58 @@
+"""Runs every script that a promise names, one after another, and writes the pages anew.
+
+    python -m benchmarks.all
+
+Takes about a quarter of an hour. The machine should do nothing else meanwhile: the load before each script is part of
+its result. Needs root and the default image; ``scripts/bench`` sees to both.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from benchmarks import specification
+from benchmarks.arguments import arguments
+from benchmarks.promises import PROMISES
+from benchmarks.report import RESULTS
+
+BUSY_LOAD: Final = 0.5
+
+
+def main() -> None:
+    """Run all of them; the exit code is 1 when a run failed or a promise is not kept."""
+    options = arguments(__doc__).parse_args()
+    if os.getloadavg()[0] > BUSY_LOAD:
+        print(f"This machine is not quiet (load {os.getloadavg()[0]:.1f}): the figures will say less.", flush=True)
+    failed = run_all(scripts(), ["--results", str(options.results)])
+    if options.results == RESULTS:
+        specification.main()
+    verdicts = specification.newest_verdicts(folder=options.results)
+    print(f"{sum(verdict.is_reached for verdict in verdicts)} of {len(verdicts)} promises are kept")
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+    sys.exit(1 if failed or not all(verdict.is_reached for verdict in verdicts) else 0)
+
+
+def scripts() -> list[str]:
+    """Give every script once, in the order of the promises."""
+    return list(dict.fromkeys(promise.script for promise in PROMISES))
+
+
+def run_all(names: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Run scripts one after another; give those that failed."""
+    failed = []
+    for name in names:
+        print(f"\n== {name}", flush=True)
+        began = time.monotonic()
+        done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=False)
+        print(f"   ({time.monotonic() - began:.0f} s)", flush=True)
+        if done.returncode:
+            failed.append(name)
+    return failed
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Every promise about speed, room and memory that carries a number, with what measures it: the one list of them.
+
+``SPECIFICATION.md`` and the README's table are rendered from here and from the result files; tests hold that each
+promise has a script, and each of its figures a place in that script's result.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Field = Literal["p50_ms", "p99_ms", "per_second", "value", "ratio"]
+Relation = Literal["at most", "at least"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What one number of a script's result must be.
+
+    ``figure`` and ``at_once`` name the row; of a ratio, only ``figure`` does. No run of the row may have failed.
+    """
+
+    figure: str
+    field: Field
+    relation: Relation
+    number: float
+    unit: str
+    at_once: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """``script`` is a module of this folder, and ``why`` the page that explains a figure that is not reached."""
+
+    text: str
+    script: str
+    bounds: tuple[Bound, ...]
+    in_readme: bool = False
+    why: str | None = None
+
+
+def p50(figure: str, ms: float, at_once: int = 1) -> Bound:
+    """Bound a median from above."""
+    return Bound(figure=figure, field="p50_ms", relation="at most", number=ms, unit="ms", at_once=at_once)
+
+
+def p99(figure: str, ms: float, at_once: int = 1) -> Bound:
+    """Bound a 99th percentile from above."""
+    return Bound(figure=figure, field="p99_ms", relation="at most", number=ms, unit="ms", at_once=at_once)
+
+
+def value(figure: str, relation: Relation, number: float, unit: str) -> Bound:
+    """Bound a row that is one number."""
+    return Bound(figure=figure, field="value", relation=relation, number=number, unit=unit)
+
+
+def ratio(figure: str, relation: Relation, number: float) -> Bound:
+    """Bound the ratio of two medians of one run."""
+    return Bound(figure=figure, field="ratio", relation=relation, number=number, unit="times")
+
+
+PROMISES: Final = (
+    Promise(
+        text="From asking for a container to the output of a first call that uses an imported pandas, one at a time, "
+        "the pool full",
+        script="first_output",
+        bounds=(p50("create to first output, pool warm", 12), p99("create to first output, pool warm", 40)),
+        in_readme=True,
+    ),
+    Promise(
+        text="The same, 50 at once",
+        script="first_output",
+        bounds=(p99("create to first output, pool warm, burst", 1500, at_once=50),),
+        in_readme=True,
+    ),
+    Promise(
+        text="The same without a pool, one at a time",
+        script="first_output",
+        bounds=(p50("create to first output, no pool", 80),),
+        in_readme=True,
+    ),
+    Promise(
+        text='A fresh process of `python3 -c "import pandas"`, against the first of these in one run',
+        script="first_output",
+        bounds=(ratio("fresh process / create to first output, pool warm", "at least", 15),),
+        in_readme=True,
+    ),
+    Promise(
+        text="Containers made and deleted, for 60 seconds on end",
+        script="churn",
+        bounds=(
+            Bound(
+                figure="create and delete",
+                field="per_second",
+                relation="at least",
+                number=25,
+                unit="a second",
+                at_once=4,
+            ),
+        ),
+        in_readme=True,
+    ),
+    Promise(
+        text="What that leaves behind: processes, cgroups, loop devices, mounts, namespaces, files",
+        script="churn",
+        bounds=(value("left behind by create and delete", "at most", 0, "things"),),
+    ),
+    Promise(
+        text="Memory for each of 500 containers that have all run pandas code, everything included, by what the host "
+        "has left",
+        script="density",
+        bounds=(value("memory for each container", "at most", 8, "MB"),),
+        in_readme=True,
+    ),
+    Promise(
+        text="Ready after `atoll serve`, the image built: the first start in an empty folder, and every later one",
+        script="start",
+        bounds=(p50("first start to ready", 1500), p50("start to ready", 1500)),
+        in_readme=True,
+    ),
+    Promise(
+        text="The pool full after `atoll serve`",
+        script="start",
+        bounds=(p50("start to full pool", 5000),),
+    ),
+    Promise(
+        text="Memory of an idle server, supervisor and preloaded Python together",
+        script="start",
+        bounds=(value("idle memory of server, supervisor and zygote", "at most", 300, "MB"),),
+        in_readme=True,
+    ),
+    Promise(
+        text="How far a container's `last_active_at` goes backwards when the server is killed",
+        script="last_active",
+        bounds=(value("last_active_at goes backwards by a kill -9, at most", "at most", 1, "s"),),
+    ),
+)
