@@ -239,7 +239,7 @@ class Settings:
     @property
     def built_in_database_url(self) -> str:
         """The URL that stands for ``database_path``, whatever characters are in it."""
-        return f"sqlite+aiosqlite:///{quote(str(self.database_path))}"
+        return f"sqlite:///{quote(str(self.database_path))}"
 
     @property
     def blobs_dir(self) -> Path:

@@ -8,7 +8,7 @@ from atoll.operate import code_view
 from atoll.operate.system_user import become, owner_of
 from atoll.settings import Settings
 
-_NEEDED: Final = ("atoll.service.keys", "atoll.store.database", "aiosqlite")
+_NEEDED: Final = ("atoll.service.keys", "atoll.store.database")
 
 
 def become_database_owner(settings: Settings) -> None:

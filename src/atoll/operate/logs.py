@@ -16,5 +16,5 @@ def configure_logging(level: LogLevel) -> None:
     handler.setFormatter(logging.Formatter(_FORMAT, _TIME_FORMAT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     quiet = () if level == "debug" else ("uvicorn.error",)  # the launcher says the same in its own words
-    for noisy in (*quiet, "httpx", "httpcore", "asyncio", "aiosqlite", "sqlalchemy.engine", "alembic"):
+    for noisy in (*quiet, "httpx", "httpcore", "asyncio", "sqlalchemy.engine", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -21,7 +21,7 @@ async def expire_containers(services: Services) -> int:
     await services.activity.flush()
     expired = 0
     while True:
-        due = await services.database.read(partial(containers.due, now=services.activity.now(), rows_max=_ROWS_AT_ONCE))
+        due = await services.database.scan(partial(containers.due, now=services.activity.now(), rows_max=_ROWS_AT_ONCE))
         marked = [await _expire(services, container) for container in due]
         expired += sum(marked)
         if len(due) < _ROWS_AT_ONCE or not any(marked):

@@ -42,7 +42,7 @@ async def remove_orphaned_blobs(services: Services) -> int:
 async def _remove_orphans(services: Services, listed: list[FileId]) -> int:
     # What is arriving is left out before the rows are read: afterwards it either has its row or is given up.
     settled = set(listed) - services.files.arriving
-    named = await services.database.read(lambda connection: files.existing(connection, settled))
+    named = await services.database.scan(lambda connection: files.existing(connection, settled))
     orphans = sorted(settled - named)
     for orphan in orphans:
         _LOG.warning("the bytes of %s belong to no file; removing them", orphan)

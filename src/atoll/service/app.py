@@ -52,7 +52,7 @@ async def open_services(
 ) -> AsyncIterator[Services]:
     """Open (and bring up to date) the database and give the services; close all of it at the end.
 
-    ``database_url`` is SQLAlchemy's (``sqlite+aiosqlite:////absolute/path`` or ``postgresql+asyncpg://…``),
+    ``database_url`` is SQLAlchemy's (``sqlite:////absolute/path`` or ``postgresql+asyncpg://…``),
     ``blobs_url`` any of obstore's (``file:///absolute/folder``, ``s3://bucket/prefix``). ``clock`` gives unix seconds.
     The runtime stays the caller's: it is not closed here. Reconcilers are run beside it by
     ``atoll.reconcile.loop.reconciling(services)``. One process at a time: another one on the same database would

@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from atoll.agent.client import AgentClient
 from atoll.agent.files import AgentFile
 from atoll.cancellation import finish
@@ -30,6 +28,7 @@ from atoll.service.files import Files
 from atoll.service.limits import ServiceLimits
 from atoll.service.sandboxes import Sandboxes
 from atoll.store import container_files, containers
+from atoll.store.connection import Connection
 from atoll.store.database import Database
 
 _PAGE_LIMIT_MAX = 100
@@ -100,7 +99,7 @@ class Containers:
 
     async def count_running(self) -> int:
         """Count the running containers of all projects, for whoever watches the server."""
-        return await self._database.read(containers.count_all_running)
+        return await self._database.scan(containers.count_all_running)
 
     async def measure_runtime(self) -> RuntimeMetrics | None:
         """Give what the runtime counts; ``None`` when it counts nothing or cannot be asked now."""
@@ -174,7 +173,7 @@ class Containers:
     async def _add(self, container: Container, brought: Sequence[AgentFile]) -> None:
         rows = [self._contents.new_row(container.id, file, "user") for file in brought]
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Connection) -> None:
             await containers.add(connection, container)
             await container_files.add(connection, rows)
 

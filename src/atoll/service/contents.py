@@ -8,8 +8,6 @@ import asyncio
 from collections.abc import Sequence
 from weakref import WeakValueDictionary
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from atoll.agent.client import AgentClient
 from atoll.agent.files import AgentFile, FileListing
 from atoll.model.containers import Container
@@ -20,6 +18,7 @@ from atoll.service.access import no_container
 from atoll.service.file_changes import FileChanges, compare
 from atoll.service.limits import ServiceLimits
 from atoll.store import container_files, containers
+from atoll.store.connection import Connection
 from atoll.store.database import Database
 
 
@@ -37,7 +36,7 @@ class Contents:
         rows_max = self._limits.files_per_container_max
         async with self._lock(container.id):
             listing = await agent.list_files(rows_max)
-            rows = await self._database.read(lambda connection: container_files.all_of(connection, container.id))
+            rows = await self._database.scan(lambda connection: container_files.all_of(connection, container.id))
             await self._apply(container.id, compare(rows, listing, rows_max))
 
     async def note(self, container: Container, found: Sequence[AgentFile]) -> tuple[ContainerFile, ...]:
@@ -59,7 +58,7 @@ class Contents:
         """Note a file that was put in and give its row. Raises ``NotFoundError`` when the container is gone."""
         row = self.new_row(container.id, file, "user")
 
-        async def work(connection: AsyncConnection) -> ContainerFile:
+        async def work(connection: Connection) -> ContainerFile:
             if not await containers.hold_running(connection, container.id):
                 raise no_container(container.id)
             return await container_files.put(connection, row)
@@ -99,14 +98,14 @@ class Contents:
 
     async def _at_paths(self, container: Container, found: Sequence[AgentFile]) -> tuple[ContainerFile, ...]:
         paths = [file.path for file in found]
-        return await self._database.read(lambda connection: container_files.at_paths(connection, container.id, paths))
+        return await self._database.scan(lambda connection: container_files.at_paths(connection, container.id, paths))
 
     async def _apply(self, container_id: ContainerId, changes: FileChanges) -> None:
         if not changes:
             return
         appeared = [self.new_row(container_id, file, "assistant") for file in changes.appeared]
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Connection) -> None:
             if await containers.hold_running(connection, container_id):
                 await container_files.remove(connection, changes.vanished)
                 await container_files.resize(connection, changes.resized)

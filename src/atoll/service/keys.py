@@ -6,14 +6,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from atoll.model.errors import AuthenticationError, InvalidRequestError, NotFoundError
 from atoll.model.ids import IdGenerator, KeyId, ProjectId, created_at, is_id
 from atoll.model.projects import Key, Project
 from atoll.service.checks import check_text
 from atoll.service.limits import ServiceLimits
 from atoll.store import keys, projects
+from atoll.store.connection import Connection
 from atoll.store.database import Database
 
 _PREFIX: Final = "sk-atoll-"
@@ -97,7 +96,7 @@ class Keys:
 
     async def list(self) -> list[Key]:
         """Give every key, revoked ones too, oldest first."""
-        return await self._database.read(keys.every)
+        return await self._database.scan(keys.every)
 
     async def _look_up(self, digest: str) -> Project | None:
         found = await self._database.read(lambda connection: keys.find_secret(connection, digest))
@@ -110,7 +109,7 @@ class Keys:
         check_text("project", project_name, chars_max=_NAME_CHARS_MAX)
         new_project = self._new_project(project_name)
 
-        async def work(connection: AsyncConnection) -> Key:
+        async def work(connection: Connection) -> Key:
             project = await projects.find_name(connection, project_name)
             if project is None:
                 project = new_project

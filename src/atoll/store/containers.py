@@ -2,73 +2,75 @@
 
 import json
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, insert, select, update
 from sqlalchemy import func as sql
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from atoll.model.containers import Container, ContainerStatus
 from atoll.model.ids import ContainerId, ProjectId, SandboxId
 from atoll.model.memory_limit import MemoryLimit
 from atoll.model.network_policy import NetworkPolicy
 from atoll.model.pages import Page, PageQuery
+from atoll.store.connection import Connection
 from atoll.store.paging import fetch_page
 from atoll.store.tables import container_files
 from atoll.store.tables import containers as table
 
 _IDS_PER_QUERY = 500
 
+# Asked with every request: building a statement anew takes longer than running it.
+_ADD = insert(table)
+_FIND = select(table).where(table.c.id == bindparam("container"), table.c.project_id == bindparam("project"))
+_OF_PROJECT = select(table).where(table.c.project_id == bindparam("project"))
+_OF_NAME = _OF_PROJECT.where(table.c.name == bindparam("called"))
 
-async def add(connection: AsyncConnection, container: Container) -> None:
+
+async def add(connection: Connection, container: Container) -> None:
     """Write a new row."""
-    await connection.execute(
-        insert(table).values(
-            id=container.id,
-            project_id=container.project_id,
-            name=container.name,
-            created_at=container.created_at,
-            last_active_at=container.last_active_at,
-            expires_after_minutes=container.expires_after_minutes,
-            expires_at=container.expires_at,
-            memory_limit=container.memory_limit.value,
-            network_policy=_write_policy(container.network_policy),
-            status=container.status.value,
-            sandbox_id=container.sandbox_id,
-        )
-    )
+    values = {
+        "id": container.id,
+        "project_id": container.project_id,
+        "name": container.name,
+        "created_at": container.created_at,
+        "last_active_at": container.last_active_at,
+        "expires_after_minutes": container.expires_after_minutes,
+        "expires_at": container.expires_at,
+        "memory_limit": container.memory_limit.value,
+        "network_policy": _write_policy(container.network_policy),
+        "status": container.status.value,
+        "sandbox_id": container.sandbox_id,
+    }
+    await connection.execute(_ADD, values)
 
 
-async def find(connection: AsyncConnection, project_id: ProjectId, container_id: ContainerId) -> Container | None:
+async def find(connection: Connection, project_id: ProjectId, container_id: ContainerId) -> Container | None:
     """Give a project's container."""
-    query = select(table).where(table.c.id == container_id, table.c.project_id == project_id)
-    row = (await connection.execute(query)).one_or_none()
+    row = (await connection.execute(_FIND, {"container": container_id, "project": project_id})).one_or_none()
     return None if row is None else _read(row)
 
 
-async def page(
-    connection: AsyncConnection, project_id: ProjectId, query: PageQuery, name: str | None
-) -> Page[Container]:
+async def page(connection: Connection, project_id: ProjectId, query: PageQuery, name: str | None) -> Page[Container]:
     """Give one page of a project's containers, of one name only when ``name`` is given."""
-    wanted = select(table).where(table.c.project_id == project_id)
-    if name is not None:
-        wanted = wanted.where(table.c.name == name)
-    return await fetch_page(connection, wanted, table.c.id, query, _read)
+    if name is None:
+        return await fetch_page(connection, _OF_PROJECT, {"project": project_id}, query, _read)
+    return await fetch_page(connection, _OF_NAME, {"project": project_id, "called": name}, query, _read)
 
 
-async def count_running(connection: AsyncConnection, project_id: ProjectId) -> int:
+async def count_running(connection: Connection, project_id: ProjectId) -> int:
     """Count a project's running containers."""
     query = select(sql.count()).where(table.c.project_id == project_id, table.c.status == ContainerStatus.RUNNING.value)
     return int((await connection.execute(query)).scalar_one())
 
 
-async def count_all_running(connection: AsyncConnection) -> int:
+async def count_all_running(connection: Connection) -> int:
     """Count the running containers of all projects."""
     query = select(sql.count()).where(table.c.status == ContainerStatus.RUNNING.value)
     return int((await connection.execute(query)).scalar_one())
 
 
-async def hold_running(connection: AsyncConnection, container_id: ContainerId) -> bool:
+async def hold_running(connection: Connection, container_id: ContainerId) -> bool:
     """Tell whether a container runs, and keep it from changing until the transaction ends."""
     query = (
         select(table.c.id)
@@ -78,7 +80,7 @@ async def hold_running(connection: AsyncConnection, container_id: ContainerId) -
     return (await connection.execute(query)).one_or_none() is not None
 
 
-async def remove(connection: AsyncConnection, project_id: ProjectId, container_id: ContainerId) -> Container | None:
+async def remove(connection: Connection, project_id: ProjectId, container_id: ContainerId) -> Container | None:
     """Remove a row and its files' rows; gives what it was, or ``None`` when there was none."""
     query = delete(table).where(table.c.id == container_id, table.c.project_id == project_id).returning(*table.c)
     row = (await connection.execute(query)).one_or_none()
@@ -86,7 +88,7 @@ async def remove(connection: AsyncConnection, project_id: ProjectId, container_i
 
 
 async def replace_sandbox(
-    connection: AsyncConnection, container_id: ContainerId, old: SandboxId | None, new: SandboxId
+    connection: Connection, container_id: ContainerId, old: SandboxId | None, new: SandboxId
 ) -> bool:
     """Put another sandbox behind a running container, if ``old`` is still the one behind it."""
     query = (
@@ -101,7 +103,7 @@ async def replace_sandbox(
     return (await connection.execute(query)).rowcount == 1
 
 
-async def touch(connection: AsyncConnection, active_at: Mapping[ContainerId, int]) -> None:
+async def touch(connection: Connection, active_at: Mapping[ContainerId, int]) -> None:
     """Move ``last_active_at`` of running containers forward (unix seconds); never backwards."""
     if not active_at:
         return
@@ -120,7 +122,7 @@ async def touch(connection: AsyncConnection, active_at: Mapping[ContainerId, int
     await connection.execute(query, rows)
 
 
-async def due(connection: AsyncConnection, now: int, rows_max: int) -> tuple[Container, ...]:
+async def due(connection: Connection, now: int, rows_max: int) -> tuple[Container, ...]:
     """Give running containers whose time is over at ``now``, the longest overdue first."""
     query = (
         select(table)
@@ -131,7 +133,7 @@ async def due(connection: AsyncConnection, now: int, rows_max: int) -> tuple[Con
     return tuple(_read(row) for row in await connection.execute(query))
 
 
-async def expire(connection: AsyncConnection, container_id: ContainerId, now: int) -> tuple[SandboxId | None] | None:
+async def expire(connection: Connection, container_id: ContainerId, now: int) -> tuple[SandboxId | None] | None:
     """Mark a container expired if it runs and its time is over at ``now``; its files' rows go.
 
     Gives the sandbox that stood behind it, in a tuple of one, or ``None`` when nothing was marked.
@@ -156,7 +158,7 @@ async def expire(connection: AsyncConnection, container_id: ContainerId, now: in
     return (row.sandbox_id,)
 
 
-async def forget_expired(connection: AsyncConnection, before: int, rows_max: int) -> int:
+async def forget_expired(connection: Connection, before: int, rows_max: int) -> int:
     """Remove rows that expired at or before ``before`` (unix second); gives how many."""
     old = (
         select(table.c.id)
@@ -167,7 +169,7 @@ async def forget_expired(connection: AsyncConnection, before: int, rows_max: int
     return (await connection.execute(delete(table).where(table.c.id.in_(old)))).rowcount
 
 
-async def sandboxes_in_use(connection: AsyncConnection, asked: Collection[SandboxId]) -> set[SandboxId]:
+async def sandboxes_in_use(connection: Connection, asked: Collection[SandboxId]) -> set[SandboxId]:
     """Give those of ``asked`` that stand behind a container."""
     wanted = sorted(asked)
     used: set[SandboxId] = set()
@@ -178,7 +180,7 @@ async def sandboxes_in_use(connection: AsyncConnection, asked: Collection[Sandbo
     return used
 
 
-async def newest_id(connection: AsyncConnection) -> str | None:
+async def newest_id(connection: Connection) -> str | None:
     """Give the largest id there is."""
     newest: str | None = (await connection.execute(select(sql.max(table.c.id)))).scalar_one()
     return newest
@@ -188,6 +190,7 @@ def _write_policy(policy: NetworkPolicy) -> str:
     return json.dumps({"type": policy.type, "allowed_domains": list(policy.allowed_domains)})
 
 
+@lru_cache(maxsize=64)
 def _read_policy(text: str) -> NetworkPolicy:
     value = json.loads(text)
     return NetworkPolicy(type=value["type"], allowed_domains=tuple(value["allowed_domains"]))

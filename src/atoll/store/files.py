@@ -3,21 +3,26 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Row, bindparam, delete, insert, select
 from sqlalchemy import func as sql
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.elements import ColumnElement
 
 from atoll.model.files import File
 from atoll.model.ids import FileId, ProjectId
 from atoll.model.pages import Page, PageQuery
+from atoll.store.connection import Connection
 from atoll.store.paging import fetch_page
 from atoll.store.tables import files as table
 
 _IDS_PER_QUERY = 500
 
+_NOW = bindparam("now", type_=table.c.expires_at.type)
+# Not an OR of two comparisons: that would tempt the planner away from the index that gives the order.
+_ALIVE = sql.coalesce(table.c.expires_at, _NOW + 1) > _NOW
+_OF_PROJECT = select(table).where(table.c.project_id == bindparam("project"), _ALIVE)
+_OF_PURPOSE = _OF_PROJECT.where(table.c.purpose == bindparam("for"))
 
-async def add(connection: AsyncConnection, file: File) -> None:
+
+async def add(connection: Connection, file: File) -> None:
     """Write a new row."""
     await connection.execute(
         insert(table).values(
@@ -32,37 +37,37 @@ async def add(connection: AsyncConnection, file: File) -> None:
     )
 
 
-async def find(connection: AsyncConnection, project_id: ProjectId, file_id: FileId, now: int) -> File | None:
+async def find(connection: Connection, project_id: ProjectId, file_id: FileId, now: int) -> File | None:
     """Give a project's file."""
-    query = select(table).where(table.c.id == file_id, table.c.project_id == project_id, _alive(now))
-    row = (await connection.execute(query)).one_or_none()
+    query = select(table).where(table.c.id == file_id, table.c.project_id == project_id, _ALIVE)
+    row = (await connection.execute(query, {"now": now})).one_or_none()
     return None if row is None else _read(row)
 
 
 async def page(
-    connection: AsyncConnection, project_id: ProjectId, query: PageQuery, purpose: str | None, now: int
+    connection: Connection, project_id: ProjectId, query: PageQuery, purpose: str | None, now: int
 ) -> Page[File]:
     """Give one page of a project's files, of one purpose only when ``purpose`` is given."""
-    wanted = select(table).where(table.c.project_id == project_id, _alive(now))
-    if purpose is not None:
-        wanted = wanted.where(table.c.purpose == purpose)
-    return await fetch_page(connection, wanted, table.c.id, query, _read)
+    if purpose is None:
+        return await fetch_page(connection, _OF_PROJECT, {"project": project_id, "now": now}, query, _read)
+    parameters = {"project": project_id, "now": now, "for": purpose}
+    return await fetch_page(connection, _OF_PURPOSE, parameters, query, _read)
 
 
-async def remove(connection: AsyncConnection, project_id: ProjectId, file_id: FileId, now: int) -> bool:
+async def remove(connection: Connection, project_id: ProjectId, file_id: FileId, now: int) -> bool:
     """Remove a row; tells whether there was one."""
-    query = delete(table).where(table.c.id == file_id, table.c.project_id == project_id, _alive(now))
-    return (await connection.execute(query)).rowcount == 1
+    query = delete(table).where(table.c.id == file_id, table.c.project_id == project_id, _ALIVE)
+    return (await connection.execute(query, {"now": now})).rowcount == 1
 
 
-async def remove_expired(connection: AsyncConnection, now: int, rows_max: int) -> tuple[FileId, ...]:
+async def remove_expired(connection: Connection, now: int, rows_max: int) -> tuple[FileId, ...]:
     """Remove rows whose time is over at ``now``, the longest overdue first; gives their ids."""
     old = select(table.c.id).where(table.c.expires_at <= now).order_by(table.c.expires_at).limit(rows_max)
     rows = await connection.execute(delete(table).where(table.c.id.in_(old)).returning(table.c.id))
     return tuple(FileId(row.id) for row in rows)
 
 
-async def existing(connection: AsyncConnection, asked: Collection[FileId]) -> set[FileId]:
+async def existing(connection: Connection, asked: Collection[FileId]) -> set[FileId]:
     """Give those of ``asked`` that have a row."""
     wanted = sorted(asked)
     found: set[FileId] = set()
@@ -73,15 +78,10 @@ async def existing(connection: AsyncConnection, asked: Collection[FileId]) -> se
     return found
 
 
-async def newest_id(connection: AsyncConnection) -> str | None:
+async def newest_id(connection: Connection) -> str | None:
     """Give the largest id there is."""
     newest: str | None = (await connection.execute(select(sql.max(table.c.id)))).scalar_one()
     return newest
-
-
-def _alive(now: int) -> ColumnElement[bool]:
-    # Not an OR of two comparisons: that would tempt the planner away from the index that gives the order.
-    return sql.coalesce(table.c.expires_at, now + 1) > now
 
 
 def _read(row: Row[Any]) -> File:

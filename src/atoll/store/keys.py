@@ -3,15 +3,15 @@
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from atoll.model.ids import KeyId, ProjectId
 from atoll.model.projects import Key, Project
+from atoll.store.connection import Connection
 from atoll.store.tables import keys as table
 from atoll.store.tables import projects
 
 
-async def add(connection: AsyncConnection, key: Key, secret_sha256: str) -> None:
+async def add(connection: Connection, key: Key, secret_sha256: str) -> None:
     """Write a new row."""
     await connection.execute(
         insert(table).values(
@@ -26,7 +26,7 @@ async def add(connection: AsyncConnection, key: Key, secret_sha256: str) -> None
     )
 
 
-async def find_secret(connection: AsyncConnection, secret_sha256: str) -> tuple[Key, Project] | None:
+async def find_secret(connection: Connection, secret_sha256: str) -> tuple[Key, Project] | None:
     """Give the key of that secret and the project it opens; revoked ones too."""
     query = (
         select(table, projects.c.name.label("project_name"), projects.c.created_at.label("project_created_at"))
@@ -40,12 +40,12 @@ async def find_secret(connection: AsyncConnection, secret_sha256: str) -> tuple[
     return key, Project(id=key.project_id, name=row.project_name, created_at=row.project_created_at)
 
 
-async def every(connection: AsyncConnection) -> list[Key]:
+async def every(connection: Connection) -> list[Key]:
     """Give all keys, oldest first."""
     return [_read(row) for row in await connection.execute(select(table).order_by(table.c.id))]
 
 
-async def revoke(connection: AsyncConnection, key_id: KeyId, now: int) -> bool:
+async def revoke(connection: Connection, key_id: KeyId, now: int) -> bool:
     """Close a key, keeping the time of the first closing; tells whether there is such a key."""
     query = update(table).where(table.c.id == key_id, table.c.revoked_at.is_(None)).values(revoked_at=now)
     if (await connection.execute(query)).rowcount:

@@ -17,7 +17,7 @@ from atoll.store.database import open_database
     "secret", ["1234567", "12345678", "x" * 512, "x" * 513, "My API Key", "key-ä-12345", " 12345678", "1\n345678"]
 )
 async def test_both_agree(tmp_path: Path, secret: str) -> None:
-    async with open_database(f"sqlite+aiosqlite:///{tmp_path / 'atoll.db'}") as database:
+    async with open_database(f"sqlite:///{tmp_path / 'atoll.db'}") as database:
         keys = Keys(database=database, ids=IdGenerator(), clock=time.time, limits=ServiceLimits())
         if key_problem(secret) is None:
             await keys.ensure(secret)

@@ -9,7 +9,7 @@ from atoll.store.database import open_database
 
 
 async def check(database_path: Path, data_dir: Path) -> None:
-    async with open_database(f"sqlite+aiosqlite:///{database_path}") as database:
+    async with open_database(f"sqlite:///{database_path}") as database:
         await check_belonging(database, data_dir)
 
 

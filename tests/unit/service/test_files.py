@@ -1,14 +1,13 @@
 """Uploaded files: a row always has its bytes."""
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from atoll.blobs.blobs import BlobsFullError
 from atoll.model.errors import InvalidRequestError, NotFoundError, PayloadTooLargeError, StorageFullError
 from atoll.model.files import ByteRange, File
 from atoll.model.pages import PageQuery
 from atoll.reconcile.files import remove_expired_files, remove_orphaned_blobs
-from atoll.store import files
+from atoll.store.connection import Work
 from tests.unit.service.world import START, World, at_every_step, bytes_of, failing_after
 
 
@@ -119,13 +118,13 @@ async def test_bytes_without_a_row_are_removed_but_not_those_that_arrive(
     await world.services.blobs.put(orphan, bytes_of(b"left by a killed server"))
     await world.services.blobs.put("somebody-elses", bytes_of(b"x"))
     removed = []
-    add = files.add
+    write = world.services.database.write
 
-    async def add_after_a_reconciler(connection: AsyncConnection, file: File) -> None:
+    async def write_after_a_reconciler(work: Work[None]) -> None:
         removed.append(await remove_orphaned_blobs(world.services))
-        await add(connection, file)
+        await write(work)
 
-    monkeypatch.setattr(files, "add", add_after_a_reconciler)
+    monkeypatch.setattr(world.services.database, "write", write_after_a_reconciler)
     arrived = await world.services.files.create(world.project, "c", "user_data", bytes_of(b"a"))
     assert removed == [1]
     assert sorted(await blobs(world)) == sorted([kept.id, arrived.id, "somebody-elses"])

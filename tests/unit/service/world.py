@@ -52,7 +52,7 @@ async def opened(
     folder: Path, runtime: Runtime, clock: Clock, limits: ServiceLimits
 ) -> AsyncIterator[tuple[Services, ProjectId]]:
     async with open_services(
-        database_url=f"sqlite+aiosqlite:///{folder}/atoll.db",
+        database_url=f"sqlite:///{folder}/atoll.db",
         blobs_url=f"file://{folder}/blobs",
         runtime=runtime,
         limits=limits,

@@ -93,7 +93,7 @@ def test_defaults_depend_on_who_asks() -> None:
 def test_places_follow_the_data_folder() -> None:
     settings = loaded({"data_dir": "/x"}).settings
     assert settings.images_dir == Path("/x/images")
-    assert settings.database_url == "sqlite+aiosqlite:////x/atoll.db"
+    assert settings.database_url == "sqlite:////x/atoll.db"
     assert loaded({"data_dir": "/x", "images_dir": "/y"}).settings.images_dir == Path("/y")
 
 

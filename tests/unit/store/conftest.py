@@ -17,7 +17,7 @@ _POSTGRESQL = os.environ.get("ATOLL_TEST_POSTGRESQL_URL")
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
     if request.param == "sqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path}/atoll.db"
+        yield f"sqlite:///{tmp_path}/atoll.db"
         return
     if _POSTGRESQL is None:
         pytest.skip("ATOLL_TEST_POSTGRESQL_URL names no database")

@@ -25,7 +25,7 @@ from tests.unit.store.rows import add_container, add_project
 def test_a_walk_equals_the_whole(count: int, limit: int, order: Order, changes: list[str]) -> None:
     async def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            async with open_database(f"sqlite+aiosqlite:///{Path(folder)}/a.db") as database:
+            async with open_database(f"sqlite:///{Path(folder)}/a.db") as database:
                 await _walk(database, count, limit, order, list(changes))
 
     asyncio.run(run())

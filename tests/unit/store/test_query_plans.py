@@ -6,18 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection as BlockingConnection
+from sqlalchemy import event
 
 from atoll.model.ids import ContainerFileId, ContainerId, FileId, ProjectId, SandboxId
 from atoll.model.pages import PageQuery
 from atoll.store import container_files, containers, files, keys, projects
+from atoll.store.connection import Connection
 from atoll.store.database import open_database
+from atoll.store.sqlite import SqliteDatabase
 
 P, C, CF, F, S = ProjectId("p"), ContainerId("c"), ContainerFileId("cf"), FileId("f"), SandboxId("s")
 PAGES = [PageQuery(order=order, after=after) for order in ("asc", "desc") for after in (None, "a")]
 
-QUERIES: dict[str, Callable[[AsyncConnection], Awaitable[object]]] = {
+QUERIES: dict[str, Callable[[Connection], Awaitable[object]]] = {
     "containers.find": lambda c: containers.find(c, P, C),
     "containers.count_all_running": containers.count_all_running,
     "containers.count_running": lambda c: containers.count_running(c, P),
@@ -61,7 +63,7 @@ async def test_uses_an_index(tmp_path: Path, name: str) -> None:
     plans: list[str] = []
 
     def explain(
-        connection: Connection, _cursor: object, statement: str, parameters: Any, _context: object, many: bool
+        connection: BlockingConnection, _cursor: object, statement: str, parameters: Any, _context: object, many: bool
     ) -> None:
         if statement.split(maxsplit=1)[0] in {"SELECT", "UPDATE", "DELETE"}:
             one = parameters[0] if many else parameters
@@ -70,8 +72,9 @@ async def test_uses_an_index(tmp_path: Path, name: str) -> None:
             plans.extend(str(row[3]) for row in rows.fetchall())
             rows.close()
 
-    async with open_database(f"sqlite+aiosqlite:///{tmp_path}/a.db") as database:
-        event.listen(database.engine.sync_engine, "before_cursor_execute", explain)
+    async with open_database(f"sqlite:///{tmp_path}/a.db") as database:
+        assert isinstance(database, SqliteDatabase)
+        event.listen(database.engine, "before_cursor_execute", explain)
         await database.write(QUERIES[name])
     assert plans
     for plan in plans:
@@ -85,14 +88,15 @@ async def test_uses_an_index(tmp_path: Path, name: str) -> None:
 async def test_a_page_seeks_to_its_cursor(tmp_path: Path, by_name: bool) -> None:
     found: list[str] = []
 
-    def explain(connection: Connection, _c: object, statement: str, parameters: Any, *_: object) -> None:
+    def explain(connection: BlockingConnection, _c: object, statement: str, parameters: Any, *_: object) -> None:
         rows = connection.connection.cursor()
         rows.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
         found.extend(str(row[3]) for row in rows.fetchall())
         rows.close()
 
-    async with open_database(f"sqlite+aiosqlite:///{tmp_path}/a.db") as database:
-        event.listen(database.engine.sync_engine, "before_cursor_execute", explain)
+    async with open_database(f"sqlite:///{tmp_path}/a.db") as database:
+        assert isinstance(database, SqliteDatabase)
+        event.listen(database.engine, "before_cursor_execute", explain)
         await database.read(lambda c: containers.page(c, P, PageQuery(after="a"), "n" if by_name else None))
     (plan,) = found
     assert plan.endswith("(project_id=? AND name=? AND id<?)" if by_name else "(project_id=? AND id<?)")
