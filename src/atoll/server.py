@@ -39,7 +39,7 @@ def create_app(settings: Settings, *, first_key: str | None = None) -> Edge:
         async with _open(settings, first_key) as opened:
             yield opened
 
-    return build_app(services, spool_dir=settings.data_dir, drain_timeout_s=_DRAIN_TIMEOUT_S)
+    return build_app(services, drain_timeout_s=_DRAIN_TIMEOUT_S)
 
 
 @asynccontextmanager

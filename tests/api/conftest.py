@@ -27,14 +27,14 @@ def script() -> Script:
 @pytest.fixture
 async def address(script: Script, tmp_path: Path) -> AsyncIterator[Address]:
     """Give a running server on the script."""
-    async with serving(scripted_app(script, tmp_path)) as found:
+    async with serving(scripted_app(script)) as found:
         yield found
 
 
 @pytest.fixture
 async def client(script: Script, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """Give a client with a key, inside this process; each of its answers is compared with the document."""
-    app = scripted_app(script, tmp_path)
+    app = scripted_app(script)
     transport = httpx.ASGITransport(cast("Any", app))  # httpx and Litestar write the same messages as other types
     async with alive(app), checked_client("http://atoll.test", transport=transport) as found:
         yield found

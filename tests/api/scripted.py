@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 from atoll.api.app import build_app
@@ -12,7 +11,7 @@ from atoll.api.edge import Edge
 from atoll.model.calls import CallStarted, Logs, PythonCall, PythonEnded, PythonEvent, ShellCall, ShellEvent
 from atoll.model.containers import Container, ContainerStatus, NewContainer
 from atoll.model.errors import AuthenticationError, NotFoundError
-from atoll.model.files import ByteRange, ContainerFile, File, FileContent
+from atoll.model.files import ByteRange, ContainerFile, File, FileContent, FileDescription
 from atoll.model.ids import CallId, ContainerFileId, ContainerId, FileId, ProjectId
 from atoll.model.memory_limit import MemoryLimit
 from atoll.model.network_policy import NETWORK_DISABLED
@@ -160,10 +159,11 @@ class _Files:
         self._script = script
 
     async def create(
-        self, _: ProjectId, name: str, purpose: str, chunks: AsyncIterator[bytes], expires_after_s: int | None = None
+        self, _: ProjectId, name: str, chunks: AsyncIterator[bytes], describe: Callable[[], FileDescription]
     ) -> File:
-        self._script.note("create", (name, purpose, expires_after_s))
-        self._script.stored[name] = b"".join([chunk async for chunk in chunks])
+        content = b"".join([chunk async for chunk in chunks])
+        self._script.note("create", (name, describe()))
+        self._script.stored[name] = content
         return PROJECT_FILE
 
     async def list(self, _: ProjectId, query: PageQuery, purpose: str | None = None) -> Page[File]:
@@ -232,11 +232,11 @@ def scripted_content(script: Script, byte_range: ByteRange | None) -> FileConten
     return FileContent(filename=script.content_name, total=total, offset=offset, length=length, chunks=chunks())
 
 
-def scripted_app(script: Script, spool_dir: Path) -> Edge:
+def scripted_app(script: Script) -> Edge:
     """Give the real application on a script."""
 
     @asynccontextmanager
     async def services() -> AsyncIterator[Services]:
         yield cast("Services", ScriptedServices(script))
 
-    return build_app(services, spool_dir=spool_dir)
+    return build_app(services)

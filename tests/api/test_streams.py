@@ -194,7 +194,7 @@ async def test_work_is_seen_to_its_end_when_nobody_waits() -> None:
 async def test_the_end_of_the_server_answers_calls_that_take_too_long(script: Script, tmp_path: Path) -> None:
     endless = script.python = Endless()
     async with httpx.AsyncClient(headers={"api-key": KEY}, trust_env=False, timeout=PATIENCE_S) as client:
-        async with serving(scripted_app(script, tmp_path)) as address:
+        async with serving(scripted_app(script)) as address:
             waiting = asyncio.create_task(client.post(address.url + PATH, json={"code": "x"}))
             await endless.running.wait()
         response = await waiting

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from atoll.model.files import FileDescription
 from tests.api.scripted import CONTAINER_ID, FILE_ID, KEY, Script
 from tests.api.serving import Address
 
@@ -140,7 +141,7 @@ async def test_a_project_file_in_any_order(client: httpx.AsyncClient, script: Sc
     assert list(response.json()) == [
         "object", "id", "purpose", "filename", "bytes", "created_at", "expires_at", "status", "status_details",
     ]  # fmt: skip
-    assert script.asked == [("create", ("a.txt", "user_data", 3600))]
+    assert script.asked == [("create", ("a.txt", FileDescription("user_data", 3600)))]
     assert script.stored == {"a.txt": b"hello"}
 
 

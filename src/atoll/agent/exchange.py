@@ -19,7 +19,7 @@ from atoll.guest.protocol import (
 )
 from atoll.runtime.contract import Stream
 
-_READ_BYTES: Final = 256 * 1024
+_READ_BYTES: Final = 512 * 1024
 
 Frame = tuple[FrameType, bytes]
 
@@ -92,7 +92,7 @@ class Exchange:
             with _overdue("did not answer in time"):
                 async with asyncio.timeout_at(until):
                     try:
-                        data = await self._stream.read(_READ_BYTES)
+                        data = await self._stream.read(self._decoder.read_bytes(_READ_BYTES))
                     except ConnectionError as error:
                         raise AgentGoneError("the connection to the agent broke") from error
             if not data:
@@ -107,7 +107,7 @@ def frames_of(chunk: bytes, size_max: int) -> Iterator[bytes]:
     """Cut bytes of any length into DATA frames."""
     view = memoryview(chunk)
     for start in range(0, len(chunk), size_max):
-        yield encode(FrameType.DATA, bytes(view[start : start + size_max]))
+        yield encode(FrameType.DATA, view[start : start + size_max])
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """Files as an agent tells of them: paths that can lead nowhere else, sizes and times that fit."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from atoll.agent.errors import AgentMisbehavedError
 from atoll.agent.fields import INT64_MAX, Fields, read_boolean, read_fields, read_integer, read_objects, read_string
 from atoll.agent.text import is_storable
 from atoll.guest.protocol import DATA_ROOT, FrameType
+from atoll.model.files import ClosableChunks
 
 PATH_BYTES_MAX: Final = 4096
 FILES_IN_MESSAGE_MAX: Final = 100_000
@@ -33,22 +33,6 @@ class FileListing:
 
     files: tuple[AgentFile, ...]
     complete: bool
-
-
-class ClosableChunks(Protocol):
-    """An ``AsyncIterator`` of bytes on their way; closing it stops the agent too."""
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """Give itself."""
-        ...
-
-    async def __anext__(self) -> bytes:
-        """Give the next bytes, at least one."""
-        ...
-
-    async def aclose(self) -> None:
-        """Hang up. May be repeated, also before the first chunk was taken."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

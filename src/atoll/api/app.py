@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -17,7 +16,7 @@ from atoll.api.errors import answer
 from atoll.api.metrics import Metrics
 from atoll.api.openapi import Document, build_document
 from atoll.api.reference_page import render_page
-from atoll.api.request import METRICS, SERVICES, SPOOL_DIR, ApiRequest
+from atoll.api.request import METRICS, SERVICES, ApiRequest
 from atoll.api.routes import (
     code_interpreter_calls,
     container_files,
@@ -55,11 +54,10 @@ _V1: Final = (
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
 
-def build_app(open_services: OpenServices, *, spool_dir: Path, drain_timeout_s: float = 10.0) -> Edge:
+def build_app(open_services: OpenServices, *, drain_timeout_s: float = 10.0) -> Edge:
     """Give the application. Services are opened when it starts and closed when its last request was answered.
 
-    ``spool_dir`` must exist by then. ``drain_timeout_s`` bounds how long the end waits for requests that were
-    cancelled and are still cleaning up.
+    ``drain_timeout_s`` bounds how long the end waits for requests that were cancelled and are still cleaning up.
     """
     counted = Metrics()
 
@@ -78,7 +76,7 @@ def build_app(open_services: OpenServices, *, spool_dir: Path, drain_timeout_s: 
         openapi_config=None,
         request_class=ApiRequest,
         request_max_body_size=None,  # bodies are bounded where they are read, in our own words
-        state=State({METRICS: counted, SPOOL_DIR: spool_dir}),
+        state=State({METRICS: counted}),
     )
     document = build_document(inner.routes, version=__version__)
     inner.state[reference.DOCUMENT] = msgspec.json.encode(document)

@@ -5,6 +5,7 @@ There is no validator (no ETag, no Last-Modified), so a request with ``If-Range`
 can be understood (section 14.2).
 """
 
+import asyncio
 import mimetypes
 import re
 from collections.abc import Awaitable, Callable
@@ -61,7 +62,7 @@ class Download:
                 with suppress(ClientGoneError):
                     await while_connected(receive, _send_content(content, send, partial=wanted is not None))
         finally:
-            await _close(content)
+            await content.chunks.aclose()
 
 
 async def _send_content(content: FileContent, send: Send, *, partial: bool) -> None:
@@ -72,6 +73,8 @@ async def _send_content(content: FileContent, send: Send, *, partial: bool) -> N
             await send(_start(content, partial=partial))
             started = True
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        # Where neither reading nor sending has to wait, nothing else would let others have their turn.
+        await asyncio.sleep(0)
     if not started:
         await send(_start(content, partial=partial))
     await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -130,9 +133,3 @@ def content_disposition(filename: str) -> str:
 
 def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
-
-
-async def _close(content: FileContent) -> None:
-    close = getattr(content.chunks, "aclose", None)
-    if close is not None:
-        await close()

@@ -1,6 +1,5 @@
 """What handlers need of a request beside Litestar's own class."""
 
-from pathlib import Path
 from typing import Any, Final, cast
 
 from litestar import Request
@@ -14,7 +13,6 @@ from atoll.service.app import Services
 
 SERVICES: Final = "services"
 METRICS: Final = "metrics"
-SPOOL_DIR: Final = "spool_dir"
 
 
 class ApiRequest(Request[Project, Any, State]):
@@ -34,11 +32,6 @@ class ApiRequest(Request[Project, Any, State]):
     def metrics(self) -> Metrics:
         """What the handlers count in."""
         return cast("Metrics", self.app.state[METRICS])
-
-    @property
-    def spool_dir(self) -> Path:
-        """Where an upload waits whose description is not known yet."""
-        return cast("Path", self.app.state[SPOOL_DIR])
 
 
 def services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:

@@ -50,6 +50,7 @@ FAILURE_CODES: Final = frozenset(
 )
 
 _HEADER: Final = struct.Struct(">BI")
+HEADER_BYTES: Final = _HEADER.size
 
 
 class FrameType(IntEnum):
@@ -83,11 +84,16 @@ class ProtocolError(Exception):
     """The other side does not speak this protocol; the connection is of no further use."""
 
 
-def encode(frame_type: FrameType, payload: bytes = b"") -> bytes:
+def encode(frame_type: FrameType, payload: bytes | memoryview = b"") -> bytes:
     """Give a frame's bytes. Raises ``ProtocolError`` when the payload is over the type's limit."""
-    if len(payload) > PAYLOAD_BYTES_MAX[frame_type]:
+    return b"".join((encode_header(frame_type, len(payload)), payload))
+
+
+def encode_header(frame_type: FrameType, length: int) -> bytes:
+    """Give what stands before a payload of ``length`` bytes. Raises ``ProtocolError`` when that is over the limit."""
+    if length > PAYLOAD_BYTES_MAX[frame_type]:
         raise ProtocolError(f"a {frame_type.name} frame holds at most {PAYLOAD_BYTES_MAX[frame_type]} bytes")
-    return _HEADER.pack(frame_type, len(payload)) + payload
+    return _HEADER.pack(frame_type, length)
 
 
 def encode_json(frame_type: FrameType, value: dict[str, Any]) -> bytes:
@@ -120,35 +126,84 @@ def decode_image(payload: bytes) -> tuple[str, bytes]:
 
 
 class FrameDecoder:
-    """Cuts a byte stream into frames; pure, never holds more than one frame's limit and one read."""
+    """Cuts a byte stream into frames; pure, never holds more than one frame's limit and one read.
+
+    ``DATA`` is given piece by piece as it comes, each piece as a frame of its own: where a file's bytes were cut into
+    frames means nothing, and waiting for the rest of one would only mean copying it.
+    """
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._held: bytes | bytearray = b""
+        self._position = 0
+        self._data_left = 0
 
     def feed(self, data: bytes) -> Iterator[tuple[FrameType, bytes]]:
         """Take bytes, give the frames they complete. Raises ``ProtocolError`` at the first bad header."""
-        self._buffer += data
-        while len(self._buffer) >= _HEADER.size:
-            number, length = _HEADER.unpack_from(self._buffer)
-            try:
-                frame_type = FrameType(number)
-            except ValueError:
-                raise ProtocolError(f"unknown frame type {number}") from None
-            if length > PAYLOAD_BYTES_MAX[frame_type]:
-                raise ProtocolError(f"a {frame_type.name} frame of {length} bytes is over its limit")
-            end = _HEADER.size + length
-            if len(self._buffer) < end:
-                return
-            payload = bytes(self._buffer[_HEADER.size : end])
-            del self._buffer[:end]
-            yield frame_type, payload
+        self._hold(data)
+        while (frame := self._next()) is not None:
+            yield frame
 
     @property
     def at_boundary(self) -> bool:
         """Whether the stream may end here without cutting a frame in two."""
-        return not self._buffer
+        return not self.buffered_bytes and not self._data_left
 
     @property
     def buffered_bytes(self) -> int:
         """How many bytes of an unfinished frame are held."""
-        return len(self._buffer)
+        return len(self._held) - self._position
+
+    def read_bytes(self, most: int) -> int:
+        """How many bytes to read next, at most ``most``: up to the header that follows a ``DATA`` frame.
+
+        Whoever reads more cuts every frame in two.
+        """
+        return min(most, self._data_left + _HEADER.size) if self._data_left else most
+
+    def _hold(self, data: bytes) -> None:
+        if not self.buffered_bytes:
+            self._held = data
+        elif isinstance(self._held, bytearray):
+            del self._held[: self._position]
+            self._held += data
+        else:
+            self._held = bytearray().join((memoryview(self._held)[self._position :], data))
+        self._position = 0
+
+    def _next(self) -> tuple[FrameType, bytes] | None:
+        if self._data_left:
+            return self._next_data()
+        if self.buffered_bytes < _HEADER.size:
+            return None
+        frame_type, length = self._read_header()
+        if frame_type is FrameType.DATA and length:
+            self._position += _HEADER.size
+            self._data_left = length
+            return self._next_data()
+        if self.buffered_bytes < _HEADER.size + length:
+            return None
+        self._position += _HEADER.size
+        return frame_type, self._take(length)
+
+    def _next_data(self) -> tuple[FrameType, bytes] | None:
+        size = min(self._data_left, self.buffered_bytes)
+        if not size:
+            return None
+        self._data_left -= size
+        return FrameType.DATA, self._take(size)
+
+    def _read_header(self) -> tuple[FrameType, int]:
+        number, length = _HEADER.unpack_from(self._held, self._position)
+        try:
+            frame_type = FrameType(number)
+        except ValueError:
+            raise ProtocolError(f"unknown frame type {number}") from None
+        if length > PAYLOAD_BYTES_MAX[frame_type]:
+            raise ProtocolError(f"a {frame_type.name} frame of {length} bytes is over its limit")
+        return frame_type, length
+
+    def _take(self, size: int) -> bytes:
+        start, self._position = self._position, self._position + size
+        if isinstance(self._held, bytes):
+            return self._held[start : self._position]  # no copy when it is all of it
+        return bytes(memoryview(self._held)[start : self._position])

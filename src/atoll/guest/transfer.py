@@ -15,10 +15,11 @@ from typing import Any, Final, Self
 from atoll.guest.paths import TEMPORARY_PREFIX, PathError, parts_of, public_path
 from atoll.guest.protocol import (
     DATA_BYTES_MAX,
+    HEADER_BYTES,
     FrameDecoder,
     FrameType,
     ProtocolError,
-    encode,
+    encode_header,
     encode_json,
 )
 from atoll.guest.requests import GetRequest, PutRequest
@@ -26,6 +27,11 @@ from atoll.guest.requests import GetRequest, PutRequest
 _FOLDER_FLAGS: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _RECEIVE_BYTES: Final = 256 * 1024
+# As much as the kernel lets be on its way to the host: with less, the two take turns instead of working side by side.
+_SOCKET_BYTES: Final = 1024 * 1024
+# How many bytes of an upload may wait to be written to the disk. Left to itself the kernel begins when a tenth of the
+# machine's memory waits, which can be more than all that the sandbox may have.
+_UNWRITTEN_BYTES_MAX: Final = 8 * 1024 * 1024
 _LINGER_S: Final = 30
 
 _CODES: Final = {
@@ -66,8 +72,9 @@ class Peer:
     def __init__(self, sock: socket.socket, decoder: FrameDecoder) -> None:
         self._sock = sock
         self._decoder = decoder
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
 
-    def send(self, frame: bytes) -> None:
+    def send(self, frame: bytes | memoryview) -> None:
         """Send a frame. Raises ``HangUpError``."""
         try:
             self._sock.sendall(frame)
@@ -124,12 +131,7 @@ def get(data_dir: str, request: GetRequest, peer: Peer) -> dict[str, Any]:
     peer.send(encode_json(FrameType.EVENT, {"event": "opened", "size": status.st_size}))
     position = min(request.offset, status.st_size)
     end = status.st_size if request.length is None else min(status.st_size, position + request.length)
-    while position < end:
-        data = os.pread(fd, min(DATA_BYTES_MAX, end - position), position)
-        if not data:
-            raise TransferError("internal", "The file became shorter while it was read.")
-        peer.send(encode(FrameType.DATA, data))
-        position += len(data)
+    _send_part(fd, position, end, peer)
     return {}
 
 
@@ -139,12 +141,13 @@ def put(data_dir: str, request: PutRequest, peer: Peer, file_bytes_max: int) -> 
     _check_way(data_dir, parts, exclusive=request.exclusive)
     root = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     with _Draft(root) as draft:
-        size = 0
+        size = begun = 0
         for chunk in peer.chunks():
             size += len(chunk)
             if size > file_bytes_max:
                 raise TransferError("too_large", f"A file can have at most {file_bytes_max} bytes.")
             _write_all(draft.fd, chunk)
+            begun = _begin_writing_out(draft.fd, begun, size)
         os.fsync(draft.fd)
         draft.publish(data_dir, parts, exclusive=request.exclusive)
         status = os.fstat(draft.fd)
@@ -162,6 +165,19 @@ def delete(data_dir: str, path: str) -> dict[str, Any]:
     except FileNotFoundError:
         return {"deleted": False}
     return {"deleted": True}
+
+
+def _send_part(fd: int, position: int, end: int, peer: Peer) -> None:
+    """Send what a file holds from ``position`` to ``end``, through one buffer."""
+    frame = memoryview(bytearray(HEADER_BYTES + DATA_BYTES_MAX))
+    while position < end:
+        wanted = min(DATA_BYTES_MAX, end - position)
+        size = os.preadv(fd, [frame[HEADER_BYTES : HEADER_BYTES + wanted]], position)
+        if not size:
+            raise TransferError("internal", "The file became shorter while it was read.")
+        frame[:HEADER_BYTES] = encode_header(FrameType.DATA, size)
+        peer.send(frame[: HEADER_BYTES + size])
+        position += size
 
 
 class _Draft:
@@ -279,6 +295,17 @@ def _write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def _begin_writing_out(fd: int, begun: int, size: int) -> int:
+    """Have the disk begin with what it was not told of yet, when that is much; gives how far it was told.
+
+    It also makes the last wait, for all of it, a short one.
+    """
+    if size - begun < _UNWRITTEN_BYTES_MAX:
+        return begun
+    os.posix_fadvise(fd, begun, size - begun, os.POSIX_FADV_DONTNEED)
+    return size
 
 
 def _failure(error: Exception) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from atoll.model.ids import ContainerFileId, ContainerId, FileId, ProjectId
 
@@ -35,6 +35,14 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class FileDescription:
+    """What is said of a file that is uploaded to ``/v1/files``. ``expires_after_s`` counts from its creation."""
+
+    purpose: str
+    expires_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ByteRange:
     """A wish from a ``Range`` header: ``first`` to ``last`` inclusive; a suffix has ``first`` ``None``.
 
@@ -55,9 +63,25 @@ class ByteRange:
         return (self.first, last - self.first + 1) if last >= self.first else None
 
 
+class ClosableChunks(Protocol):
+    """An ``AsyncIterator`` of bytes on their way; it must be iterated to its end or closed."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give itself."""
+        ...
+
+    async def __anext__(self) -> bytes:
+        """Give the next bytes, at least one."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of where they come from. May be repeated, also before the first chunk was taken."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileContent:
-    """Bytes on their way out. ``chunks`` must be iterated to its end or closed with ``aclose()``.
+    """Bytes on their way out.
 
     ``offset`` and ``length`` say which part of the file's ``total`` bytes follows.
     """
@@ -66,4 +90,4 @@ class FileContent:
     total: int
     offset: int
     length: int
-    chunks: AsyncIterator[bytes]
+    chunks: ClosableChunks

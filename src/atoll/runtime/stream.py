@@ -8,8 +8,12 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Final
 
 from atoll.runtime.contract import Stream
+
+# As much as the kernel lets be on its way: with less, the two sides of an upload take turns instead of working at once.
+_SEND_BUFFER_BYTES: Final = 1024 * 1024
 
 
 async def stream_from_socket(sock: socket.socket) -> Stream:
@@ -21,6 +25,7 @@ async def stream_from_socket(sock: socket.socket) -> Stream:
         sock.close()
         raise ValueError("a stream needs a stream socket")
     sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     return SocketStream(sock)
 
 

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from atoll.blobs.blobs import Blobs, open_blobs
+from atoll.blobs.blobs import Blobs
+from atoll.blobs.location import open_blobs
 from atoll.model.ids import IdGenerator, created_at_ns
 from atoll.runtime.contract import Runtime
 from atoll.service.access import Access

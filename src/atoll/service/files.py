@@ -4,13 +4,13 @@ Bytes are there before their row and go after it, so a row always has its bytes,
 without a row are removed by ``atoll.reconcile.blobs``.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
 from atoll.blobs.blobs import Blobs, BlobsFullError
 from atoll.cancellation import finish
 from atoll.model.errors import NotFoundError, StorageFullError
-from atoll.model.files import ByteRange, File, FileContent
+from atoll.model.files import ByteRange, ClosableChunks, File, FileContent, FileDescription
 from atoll.model.ids import FileId, IdGenerator, ProjectId, created_at, is_id
 from atoll.model.pages import Page, PageQuery
 from atoll.service.activity import Activity
@@ -53,29 +53,27 @@ class Files:
         self,
         project_id: ProjectId,
         filename: str,
-        purpose: str,
         chunks: AsyncIterator[bytes],
-        expires_after_s: int | None = None,
+        describe: Callable[[], FileDescription],
     ) -> File:
-        """Keep a file. ``expires_after_s`` counts from its creation.
+        """Keep a file. ``describe`` is asked after the last byte: in a form the rest may follow the file.
 
-        When ``chunks`` raises, nothing is kept and its error comes out unchanged. Raises ``InvalidRequestError``,
-        ``PayloadTooLargeError``, ``StorageFullError``.
+        When ``chunks`` or ``describe`` raises, nothing is kept and its error comes out unchanged. Raises
+        ``InvalidRequestError``, ``PayloadTooLargeError``, ``StorageFullError``.
         """
         name = base_name(filename)
-        if expires_after_s is not None:
-            low, high = self._limits.file_expires_after_s_min, self._limits.file_expires_after_s_max
-            check_integer("expires_after.seconds", expires_after_s, low, high)
+        arriving = _Arriving(bounded(chunks, self._limits.upload_bytes_max), lambda: self._checked(describe()))
         file_id = FileId(self._ids.new("file-"))
         self._arriving.add(file_id)
         try:
-            size = await self._keep(file_id, chunks)
+            size = await self._keep(file_id, arriving.chunks())
             second = created_at("file-", file_id)
+            expires_after_s = arriving.description.expires_after_s
             file = File(
                 id=file_id,
                 project_id=project_id,
                 filename=name,
-                purpose=purpose,
+                purpose=arriving.description.purpose,
                 bytes=size,
                 created_at=second,
                 expires_at=None if expires_after_s is None else second + expires_after_s,
@@ -124,13 +122,19 @@ class Files:
             chunks=HeldChunks(chunks, held),
         )
 
-    async def open_whole(self, file: File) -> AsyncGenerator[bytes, None]:
+    async def open_whole(self, file: File) -> ClosableChunks:
         """Start reading all of a file that was found. Raises ``NotFoundError`` when it was deleted since."""
         return await self._read(file, 0, file.bytes)
 
+    def _checked(self, description: FileDescription) -> FileDescription:
+        if description.expires_after_s is not None:
+            low, high = self._limits.file_expires_after_s_min, self._limits.file_expires_after_s_max
+            check_integer("expires_after.seconds", description.expires_after_s, low, high)
+        return description
+
     async def _keep(self, file_id: FileId, chunks: AsyncIterator[bytes]) -> int:
         try:
-            return await self._blobs.put(file_id, bounded(chunks, self._limits.upload_bytes_max))
+            return await self._blobs.put(file_id, chunks)
         except BlobsFullError as error:
             raise StorageFullError("The server's disk is full; nothing was kept.") from error
 
@@ -148,13 +152,27 @@ class Files:
         )
         await self._blobs.delete(file.id)
 
-    async def _read(self, file: File, offset: int, length: int) -> AsyncGenerator[bytes, None]:
+    async def _read(self, file: File, offset: int, length: int) -> ClosableChunks:
         if length == 0:
             return _no_bytes()
         try:
             return await self._blobs.open(file.id, offset, length)
         except FileNotFoundError as error:
             raise no_file_object(file.id) from error
+
+
+class _Arriving:
+    """Bytes of an upload on their way in, and what is said of them once the last one is here."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], describe: Callable[[], FileDescription]) -> None:
+        self._chunks = chunks
+        self._describe = describe
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Give the bytes; ends only when they are described, so that whoever keeps them can still undo it."""
+        async for chunk in self._chunks:
+            yield chunk
+        self.description = self._describe()
 
 
 def no_file_object(file_id: str) -> NotFoundError:

@@ -418,13 +418,13 @@ class TestListing:
 
 class TestUploads:
     async def test_chunks_of_any_size_arrive_whole_in_bounded_frames(self, stage: Stage) -> None:
-        sizes, received = [], bytearray()
+        """The decoder on the other side refuses a frame that is over its limit."""
+        received = bytearray()
 
         async def script(agent: ScriptedAgent) -> None:
             request = await agent.request()
             assert request == {"op": "file_put", "path": "/mnt/data/a", "exclusive": True}
             while (frame := await agent.frame())[0] is FrameType.DATA:
-                sizes.append(len(frame[1]))
                 received.extend(frame[1])
             assert frame[0] is FrameType.END
             await agent.say(result(FILE))
@@ -433,7 +433,6 @@ class TestUploads:
         file = await stage.client(script).put_file("/mnt/data/a", chunks_of(*chunks), exclusive=True)
         assert file == AgentFile("/mnt/data/a", 3, 4)
         assert bytes(received) == b"".join(chunks)
-        assert sizes == [1, DATA_BYTES_MAX, DATA_BYTES_MAX, DATA_BYTES_MAX, 1]
 
     async def test_an_empty_file_is_an_end_alone(self, stage: Stage) -> None:
         async def script(agent: ScriptedAgent) -> None:

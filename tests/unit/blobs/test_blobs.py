@@ -1,23 +1,27 @@
 """Blobs: whole or not there at all, streamed both ways."""
 
 import asyncio
+import errno
+import itertools
+import os
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
-import obstore
 import pytest
-from obstore.exceptions import GenericError
 from obstore.store import MemoryStore
 
-from atoll.blobs.blobs import Blobs, BlobsFullError, open_blobs
+from atoll.blobs.blobs import Blobs, BlobsFullError
+from atoll.blobs.bucket import BucketBlobs
+from atoll.blobs.location import open_blobs
 
 MIB = 1024 * 1024
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["folder", "bucket"])
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
-    return open_blobs(f"file://{tmp_path}/blobs") if request.param == "local" else Blobs(MemoryStore())
+    return open_blobs(f"file://{tmp_path}/blobs") if request.param == "folder" else BucketBlobs(MemoryStore())
 
 
 async def chunks(*pieces: bytes) -> AsyncIterator[bytes]:
@@ -31,6 +35,10 @@ async def names(blobs: Blobs) -> set[str]:
 
 async def read(blobs: Blobs, name: str, offset: int, length: int) -> bytes:
     return b"".join([chunk async for chunk in await blobs.open(name, offset, length)])
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
 async def test_what_was_put_is_read(blobs: Blobs) -> None:
@@ -54,8 +62,7 @@ class BrokenError(Exception):
 
 
 @pytest.mark.parametrize("size", [0, 1, 6 * MIB, 20 * MIB])
-async def test_a_broken_put_leaves_nothing(tmp_path: Path, size: int) -> None:
-    blobs = open_blobs(f"file://{tmp_path}/blobs")
+async def test_a_broken_put_leaves_nothing(blobs: Blobs, tmp_path: Path, size: int) -> None:
     error = BrokenError()
 
     async def broken() -> AsyncIterator[bytes]:
@@ -66,11 +73,10 @@ async def test_a_broken_put_leaves_nothing(tmp_path: Path, size: int) -> None:
     with pytest.raises(BrokenError) as caught:
         await blobs.put("file-1", broken())
     assert caught.value is error
-    assert list((tmp_path / "blobs").iterdir()) == []
+    assert await names(blobs) == files_in(tmp_path / "blobs") == set()
 
 
-async def test_a_cancelled_put_leaves_nothing(tmp_path: Path) -> None:
-    blobs = open_blobs(f"file://{tmp_path}/blobs")
+async def test_a_cancelled_put_leaves_nothing(blobs: Blobs, tmp_path: Path) -> None:
     waiting = asyncio.Event()
 
     async def endless() -> AsyncIterator[bytes]:
@@ -84,7 +90,7 @@ async def test_a_cancelled_put_leaves_nothing(tmp_path: Path) -> None:
     putting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await putting
-    assert list((tmp_path / "blobs").iterdir()) == []
+    assert await names(blobs) == files_in(tmp_path / "blobs") == set()
 
 
 async def test_delete_again_is_no_error(blobs: Blobs) -> None:
@@ -96,16 +102,68 @@ async def test_delete_again_is_no_error(blobs: Blobs) -> None:
         await blobs.open("file-1", 0, 1)
 
 
-async def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("step", "good"), [("write", 0), ("write", 1), ("fsync", 0)])
+async def test_a_full_disk_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, good: int
+) -> None:
     blobs = open_blobs(f"file://{tmp_path}/blobs")
+    real, left = getattr(os, step), itertools.count(good, -1)
 
-    async def full(_store: object, _name: str, content: AsyncIterator[bytes], **_: object) -> None:
-        await anext(content)
-        raise GenericError("Generic LocalFileSystem error: No space left on device (os error 28)")
+    def full(*arguments: Any) -> Any:
+        if next(left) > 0:
+            return real(*arguments)
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(obstore, "put_async", full)
+    monkeypatch.setattr(os, step, full)
     with pytest.raises(BlobsFullError):
-        await blobs.put("file-1", chunks(*[b"x"] * 10))
+        await blobs.put("file-1", chunks(*[b"x" * MIB] * 4))
+    assert files_in(tmp_path / "blobs") == set()
+
+
+async def test_another_error_of_the_source_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"x" * MIB
+        raise OSError(errno.ENOSPC, "somebody else's disk")
+
+    with pytest.raises(OSError, match="somebody else's disk"):
+        await open_blobs(f"file://{tmp_path}/blobs").put("file-1", broken())
+
+
+async def test_reading_stops_anywhere_and_leaves_no_file_open(blobs: Blobs) -> None:
+    await blobs.put("file-1", chunks(b"x" * MIB))
+    before = set(Path("/proc/self/fd").iterdir())
+    for steps in (0, 1):
+        content = await blobs.open("file-1", 0, MIB)
+        for _ in range(steps):
+            await anext(aiter(content))
+        await content.aclose()
+        await content.aclose()
+    assert len(await read(blobs, "file-1", 0, MIB)) == MIB
+    assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+async def test_what_is_not_in_the_page_cache_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = open_blobs(f"file://{tmp_path}/blobs")
+    await blobs.put("file-1", chunks(b"abc"))
+    real = os.preadv
+
+    def cold(file: int, buffers: Any, offset: int, flags: int = 0) -> int:
+        if flags & os.RWF_NOWAIT:
+            raise BlockingIOError
+        return real(file, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", cold)
+    assert await read(blobs, "file-1", 1, 2) == b"bc"
+
+
+async def test_a_blob_that_was_cut_short_is_not_given_as_whole(tmp_path: Path) -> None:
+    blobs = open_blobs(f"file://{tmp_path}/blobs")
+    await blobs.put("file-1", chunks(b"abcd"))
+    os.truncate(tmp_path / "blobs" / "file-1", 2)
+    with pytest.raises(EOFError):
+        await read(blobs, "file-1", 0, 4)
 
 
 async def test_a_local_folder_is_its_owners_and_half_blobs_go(tmp_path: Path) -> None:

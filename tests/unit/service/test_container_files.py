@@ -23,6 +23,7 @@ from tests.unit.service.world import (
     World,
     at_every_step,
     bytes_of,
+    described,
     eventually,
     failing_after,
     open_world,
@@ -185,7 +186,7 @@ async def test_a_download_holds_the_container_until_it_is_closed(world: World) -
     world.clock.tick(3600)
     assert await expire_containers(world.services) == 0
     assert await anext(content.chunks)
-    await content.chunks.aclose()  # type: ignore[attr-defined] # promised by FileContent's docstring
+    await content.chunks.aclose()
     world.clock.tick(60)
     assert await expire_containers(world.services) == 1
 
@@ -194,7 +195,7 @@ async def test_an_unread_download_lets_go_when_closed(world: World) -> None:
     container = await world.container(expires_after_minutes=1)
     file = await world.services.container_files.put(world.project, container.id, "x", bytes_of(b"1"))
     content = await world.services.container_files.open(world.project, container.id, file.id)
-    await content.chunks.aclose()  # type: ignore[attr-defined] # promised by FileContent's docstring
+    await content.chunks.aclose()
     world.clock.tick(60)
     assert await expire_containers(world.services) == 1
 
@@ -202,8 +203,8 @@ async def test_an_unread_download_lets_go_when_closed(world: World) -> None:
 async def test_a_file_of_the_project_is_copied_in_and_replaces_nothing(world: World) -> None:
     container = await world.container()
     files, own = world.services.files, world.services.container_files
-    one = await files.create(world.project, "a.txt", "user_data", bytes_of(b"one"))
-    two = await files.create(world.project, "a.txt", "user_data", bytes_of(b"two"))
+    one = await files.create(world.project, "a.txt", bytes_of(b"one"), described())
+    two = await files.create(world.project, "a.txt", bytes_of(b"two"), described())
     first = await own.put_file(world.project, container.id, one.id)
     second = await own.put_file(world.project, container.id, two.id)
     again = await own.put_file(world.project, container.id, two.id)

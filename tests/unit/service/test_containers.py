@@ -21,7 +21,7 @@ from atoll.model.pages import PageQuery
 from atoll.reconcile.expiry import expire_containers, forget_expired
 from atoll.reconcile.orphans import remove_orphans
 from atoll.runtime.contract import NoRoomError, RuntimeUnavailableError, SpecRefusedError
-from tests.unit.service.world import START, World, at_every_step, bytes_of, eventually, open_world
+from tests.unit.service.world import START, World, at_every_step, bytes_of, described, eventually, open_world
 
 ALL = PageQuery(limit=100)
 
@@ -122,7 +122,7 @@ async def test_no_sandbox_no_container(world: World, failure: Exception, expecte
 
 async def test_files_come_in_before_the_answer_and_none_overwrites_another(world: World) -> None:
     files = [
-        await world.services.files.create(world.project, "a.txt", "user_data", bytes_of(text))
+        await world.services.files.create(world.project, "a.txt", bytes_of(text), described())
         for text in (b"one", b"two", b"")
     ]
     ids = tuple(file.id for file in files)
@@ -148,7 +148,7 @@ async def test_an_unknown_file_makes_nothing(world: World) -> None:
 
 
 async def test_a_full_disk_at_create_leaves_nothing(world: World) -> None:
-    file = await world.services.files.create(world.project, "a", "user_data", bytes_of(b"one"))
+    file = await world.services.files.create(world.project, "a", bytes_of(b"one"), described())
     world.runtime.create_gate.clear()
     making = asyncio.create_task(world.container(file_ids=(file.id,)))
     await eventually(lambda: bool(world.runtime.sandboxes))
@@ -160,7 +160,7 @@ async def test_a_full_disk_at_create_leaves_nothing(world: World) -> None:
 
 
 async def test_a_cancelled_create_leaves_nothing(world: World) -> None:
-    file = await world.services.files.create(world.project, "a", "user_data", bytes_of(b"one"))
+    file = await world.services.files.create(world.project, "a", bytes_of(b"one"), described())
 
     async def nothing_is_there() -> None:
         assert await listed(world) == []

@@ -8,7 +8,7 @@ from atoll.model.files import ByteRange, File
 from atoll.model.pages import PageQuery
 from atoll.reconcile.files import remove_expired_files, remove_orphaned_blobs
 from atoll.store.connection import Work
-from tests.unit.service.world import START, World, at_every_step, bytes_of, failing_after
+from tests.unit.service.world import START, World, at_every_step, bytes_of, described, failing_after
 
 
 async def rows(world: World) -> list[File]:
@@ -27,7 +27,7 @@ async def read(world: World, file: File, wanted: ByteRange | None = None) -> byt
 
 
 async def test_what_was_uploaded_is_read(world: World) -> None:
-    file = await world.services.files.create(world.project, "d/a.txt", "user_data", bytes_of(b"abc", b"def"))
+    file = await world.services.files.create(world.project, "d/a.txt", bytes_of(b"abc", b"def"), described())
     assert (file.filename, file.bytes, file.created_at, file.expires_at) == ("a.txt", 6, START, None)
     assert await rows(world) == [file]
     assert await world.services.files.retrieve(world.project, file.id) == file
@@ -35,14 +35,14 @@ async def test_what_was_uploaded_is_read(world: World) -> None:
     assert await read(world, file, ByteRange(4, None)) == b"ef"
     assert await read(world, file, ByteRange(None, 2)) == b"ef"
     assert await read(world, file, ByteRange(6, None)) == b""
-    empty = await world.services.files.create(world.project, "e", "user_data", bytes_of())
+    empty = await world.services.files.create(world.project, "e", bytes_of(), described())
     assert await read(world, empty) == b""
 
 
 async def test_a_broken_upload_leaves_nothing(world: World) -> None:
     error = ZeroDivisionError()
     with pytest.raises(ZeroDivisionError) as caught:
-        await world.services.files.create(world.project, "a", "user_data", failing_after(b"a", error=error))
+        await world.services.files.create(world.project, "a", failing_after(b"a", error=error), described())
     assert caught.value is error
     assert (await rows(world), await blobs(world)) == ([], [])
 
@@ -53,7 +53,7 @@ async def test_a_cancelled_upload_leaves_nothing(world: World) -> None:
         assert not world.services.files.arriving
 
     await at_every_step(
-        lambda: world.services.files.create(world.project, "a", "user_data", bytes_of(b"a", b"b")),
+        lambda: world.services.files.create(world.project, "a", bytes_of(b"a", b"b"), described()),
         nothing_is_there,
     )
     assert len(await rows(world)) == len(await blobs(world)) == 1
@@ -62,17 +62,17 @@ async def test_a_cancelled_upload_leaves_nothing(world: World) -> None:
 async def test_limits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     create = world.services.files.create
     for seconds in (3600, 2_592_000):
-        file = await create(world.project, "a", "user_data", bytes_of(b"a"), seconds)
+        file = await create(world.project, "a", bytes_of(b"a"), described(seconds))
         assert file.expires_at == START + seconds
     for seconds in (3599, 2_592_001):
         with pytest.raises(InvalidRequestError):
-            await create(world.project, "a", "user_data", bytes_of(b"a"), seconds)
+            await create(world.project, "a", bytes_of(b"a"), described(seconds))
     object.__setattr__(world.limits, "upload_bytes_max", 3)
-    assert (await create(world.project, "a", "user_data", bytes_of(b"abc"))).bytes == 3
+    assert (await create(world.project, "a", bytes_of(b"abc"), described())).bytes == 3
     with pytest.raises(PayloadTooLargeError):
-        await create(world.project, "a", "user_data", bytes_of(b"abc", b"d"))
+        await create(world.project, "a", bytes_of(b"abc", b"d"), described())
     with pytest.raises(InvalidRequestError):
-        await create(world.project, "..", "user_data", bytes_of(b"a"))
+        await create(world.project, "..", bytes_of(b"a"), described())
 
 
 async def test_a_full_disk_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,11 +81,11 @@ async def test_a_full_disk_is_told(world: World, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(world.services.blobs, "put", full)
     with pytest.raises(StorageFullError):
-        await world.services.files.create(world.project, "a", "user_data", bytes_of(b"a"))
+        await world.services.files.create(world.project, "a", bytes_of(b"a"), described())
 
 
 async def test_deleted_and_foreign_files_are_not_found(world: World) -> None:
-    file = await world.services.files.create(world.project, "a", "user_data", bytes_of(b"a"))
+    file = await world.services.files.create(world.project, "a", bytes_of(b"a"), described())
     other = (await world.services.keys.create("k", "other"))[0].project_id
     with pytest.raises(NotFoundError):
         await world.services.files.delete(other, file.id)
@@ -99,8 +99,8 @@ async def test_deleted_and_foreign_files_are_not_found(world: World) -> None:
 
 
 async def test_expired_files_are_gone_at_once_and_their_bytes_soon(world: World) -> None:
-    file = await world.services.files.create(world.project, "a", "user_data", bytes_of(b"a"), 3600)
-    kept = await world.services.files.create(world.project, "b", "user_data", bytes_of(b"a"))
+    file = await world.services.files.create(world.project, "a", bytes_of(b"a"), described(3600))
+    kept = await world.services.files.create(world.project, "b", bytes_of(b"a"), described())
     world.clock.tick(3600)
     with pytest.raises(NotFoundError):
         await world.services.files.retrieve(world.project, file.id)
@@ -113,7 +113,7 @@ async def test_expired_files_are_gone_at_once_and_their_bytes_soon(world: World)
 async def test_bytes_without_a_row_are_removed_but_not_those_that_arrive(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = await world.services.files.create(world.project, "b", "user_data", bytes_of(b"a"))
+    kept = await world.services.files.create(world.project, "b", bytes_of(b"a"), described())
     orphan = "file-" + "0" * 32
     await world.services.blobs.put(orphan, bytes_of(b"left by a killed server"))
     await world.services.blobs.put("somebody-elses", bytes_of(b"x"))
@@ -125,6 +125,6 @@ async def test_bytes_without_a_row_are_removed_but_not_those_that_arrive(
         await write(work)
 
     monkeypatch.setattr(world.services.database, "write", write_after_a_reconciler)
-    arrived = await world.services.files.create(world.project, "c", "user_data", bytes_of(b"a"))
+    arrived = await world.services.files.create(world.project, "c", bytes_of(b"a"), described())
     assert removed == [1]
     assert sorted(await blobs(world)) == sorted([kept.id, arrived.id, "somebody-elses"])

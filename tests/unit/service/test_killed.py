@@ -25,7 +25,7 @@ from pathlib import Path
 from atoll.model.containers import NewContainer
 from atoll.runtime.plain import PlainRuntime
 from atoll.service.limits import ServiceLimits
-from tests.unit.service.world import Clock, bytes_of, opened
+from tests.unit.service.world import Clock, bytes_of, described, opened
 
 def tell(*answer):
     print(json.dumps(answer), flush=True)
@@ -33,7 +33,7 @@ def tell(*answer):
 async def work(services, project, number):
     while True:
         data = str(number).encode() * 1000
-        file = await services.files.create(project, f"f{number}", "user_data", bytes_of(data, data))
+        file = await services.files.create(project, f"f{number}", bytes_of(data, data), described())
         tell("file", file.id, file.bytes)
         container = await services.containers.create(project, NewContainer(name="c", file_ids=(file.id,)))
         tell("container", container.id, "")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from atoll.model.containers import Container, NewContainer
+from atoll.model.files import FileDescription
 from atoll.model.ids import ProjectId
 from atoll.runtime.contract import Runtime
 from atoll.service.app import Services, open_services
@@ -84,6 +85,11 @@ async def open_world(
 async def bytes_of(*chunks: bytes) -> AsyncIterator[bytes]:
     for chunk in chunks:
         yield chunk
+
+
+def described(expires_after_s: int | None = None, purpose: str = "user_data") -> Callable[[], FileDescription]:
+    """Give what an upload is asked for after its bytes."""
+    return lambda: FileDescription(purpose, expires_after_s)
 
 
 async def failing_after(*chunks: bytes, error: BaseException) -> AsyncIterator[bytes]:

@@ -1,7 +1,6 @@
 """``/v1/files``: upload, list, retrieve, delete, download."""
 
-import errno
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from functools import partial
 from typing import Final, get_args
 
@@ -13,13 +12,13 @@ from atoll.api import wire
 from atoll.api.body import header, refuse_announced, stream_body
 from atoll.api.content import Download
 from atoll.api.explain import missing, unsupported_value, wrong_type
-from atoll.api.multipart import FileForm, boundary_of, read_form
+from atoll.api.multipart import boundary_of, read_form
 from atoll.api.operation import OPERATION, Form, Operation, Parameter, Raw, paging_parameters
 from atoll.api.paging import NAMES, page_fields, page_query
 from atoll.api.query import read_query
 from atoll.api.request import ApiRequest
-from atoll.api.spool import Spool
-from atoll.model.errors import InvalidRequestError, StorageFullError
+from atoll.model.errors import InvalidRequestError
+from atoll.model.files import FileDescription
 
 _FORM_BYTES_EXTRA: Final = 1024 * 1024
 _PURPOSES: Final[tuple[str, ...]] = get_args(wire.Purpose)
@@ -95,8 +94,12 @@ async def create_file(request: ApiRequest) -> wire.OpenAIFile:
         file_bytes_max=bytes_max,
     )
     async with aclosing(await reading) as form:
-        with closing(Spool(request.spool_dir)) as spool:
-            return await _keep(request, form, spool)
+        if form.chunks is None or form.filename is None:
+            raise missing("file")
+        file = await request.services.files.create(
+            request.project_id, form.filename, form.chunks, lambda: _description(form.texts)
+        )
+    return wire.file_resource(file)
 
 
 @get("/files/{file_id:str}", opt={OPERATION: _RETRIEVE})
@@ -115,30 +118,15 @@ async def retrieve_file_content(request: ApiRequest, file_id: FromPath[str]) -> 
     return Download(partial(request.services.files.open, request.project_id, file_id))
 
 
-async def _keep(request: ApiRequest, form: FileForm, spool: Spool) -> wire.OpenAIFile:
-    if form.chunks is None or form.filename is None:
-        raise missing("file")
-    try:
-        await spool.fill(form.chunks)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise StorageFullError("The server's disk is full: the file was not kept.") from error
-    purpose, expires_after_s = _description(form.texts)
-    return wire.file_resource(
-        await request.services.files.create(request.project_id, form.filename, purpose, spool.chunks(), expires_after_s)
-    )
-
-
-def _description(texts: dict[str, str]) -> tuple[str, int | None]:
-    """Give purpose and time to live in seconds. Raises ``InvalidRequestError``."""
+def _description(texts: dict[str, str]) -> FileDescription:
+    """Read what stands in the form beside the file. Raises ``InvalidRequestError``."""
     purpose = texts.get("purpose")
     if purpose is None:
         raise missing("purpose")
     if purpose not in _PURPOSES:
         raise unsupported_value("purpose", purpose, _PURPOSES)
     if _ANCHOR not in texts and _SECONDS not in texts:
-        return purpose, None
+        return FileDescription(purpose)
     for needed, param in ((_ANCHOR, "expires_after.anchor"), (_SECONDS, "expires_after.seconds")):
         if needed not in texts:
             raise missing(param)
@@ -147,4 +135,4 @@ def _description(texts: dict[str, str]) -> tuple[str, int | None]:
     seconds = texts[_SECONDS]
     if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= _SECONDS_DIGITS_MAX):
         raise wrong_type("expires_after.seconds", "an integer", "a string")
-    return purpose, int(seconds)
+    return FileDescription(purpose, int(seconds))
