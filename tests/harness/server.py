@@ -43,7 +43,7 @@ class AtollServer:
         self.run_dir = self.home / "run"
         self.log_path = self.home / "log"
         self.cgroup_parent = f"/atoll-test-{os.getpid()}-{next(_numbers)}"
-        self.port = _free_port()
+        self.port = free_port()
         self.api_key = "sk-atoll-test-" + secrets.token_urlsafe(24)
         self._settings = dict(settings or {})
         self._launcher: subprocess.Popen[bytes] | None = None
@@ -242,7 +242,8 @@ class MakeServer(Protocol):
         ...
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Give a port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

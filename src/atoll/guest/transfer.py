@@ -30,7 +30,7 @@ _RECEIVE_BYTES: Final = 256 * 1024
 # As much as the kernel lets be on its way to the host: with less, the two take turns instead of working side by side.
 _SOCKET_BYTES: Final = 1024 * 1024
 # How many bytes of an upload may wait to be written to the disk. Left to itself the kernel begins when a tenth of the
-# machine's memory waits, which can be more than all that the sandbox may have.
+# machine's memory waits, or when the sandbox's own is full and all has to stop for it.
 _UNWRITTEN_BYTES_MAX: Final = 8 * 1024 * 1024
 _LINGER_S: Final = 30
 

@@ -41,6 +41,10 @@ def files_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
+def open_files() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
 async def test_what_was_put_is_read(blobs: Blobs) -> None:
     assert await blobs.put("file-1", chunks(b"ab", b"", b"cdef")) == 6
     assert await blobs.put("file-2", chunks()) == 0
@@ -131,7 +135,7 @@ async def test_another_error_of_the_source_is_not_taken_for_a_full_disk(tmp_path
 
 async def test_reading_stops_anywhere_and_leaves_no_file_open(blobs: Blobs) -> None:
     await blobs.put("file-1", chunks(b"x" * MIB))
-    before = set(Path("/proc/self/fd").iterdir())
+    before = open_files()
     for steps in (0, 1):
         content = await blobs.open("file-1", 0, MIB)
         for _ in range(steps):
@@ -139,7 +143,7 @@ async def test_reading_stops_anywhere_and_leaves_no_file_open(blobs: Blobs) -> N
         await content.aclose()
         await content.aclose()
     assert len(await read(blobs, "file-1", 0, MIB)) == MIB
-    assert set(Path("/proc/self/fd").iterdir()) == before
+    assert open_files() == before
 
 
 async def test_what_is_not_in_the_page_cache_is_read_all_the_same(
