@@ -151,12 +151,13 @@ class Settings:
     pool_min: Annotated[
         int,
         Description(
-            "Sandboxes that are always kept ready (never more than `pool_max`). Each takes about 100 MB of memory.",
+            "Sandboxes that are always kept ready (never more than `pool_max`), each in a few megabytes; an eighth of "
+            "that where there is no zygote, in 100 MB each.",
             "Sandboxes",
             low=0,
             high=1024,
         ),
-    ] = 2
+    ] = 8
     pool_max: Annotated[
         int,
         Description(
@@ -166,7 +167,7 @@ class Settings:
             low=0,
             high=1024,
         ),
-    ] = 8
+    ] = 64
     memory_overcommit: Annotated[
         float,
         Description(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from atoll.runtime.contract import SandboxSpec
 from atoll.runtime.oci import pool
 from atoll.runtime.oci.admission import Machine
-from atoll.runtime.oci.pool import Demand, Sight, Step, next_step, room
+from atoll.runtime.oci.pool import PATIENCE_S, Demand, Sight, Step, Way, next_step, room, target_of
 
 GIB = 1 << 30
 READY = SandboxSpec(memory_bytes=GIB, disk_bytes=8 * GIB, pids_max=256, cpus=2.0)
@@ -26,6 +26,7 @@ SIGHTS = st.builds(
     Sight,
     ready=st.integers(0, 50),
     target=st.integers(0, 50),
+    way=st.sampled_from(Way),
     room=st.integers(-50, 50),
     creating=st.integers(0, 9),
     cpu_wait=st.floats(0, 1),
@@ -49,7 +50,9 @@ def test_one_step_at_a_time_towards_the_target(sight: Sight) -> None:
     if step is Step.MAKE:
         assert sight.ready < sight.target
         assert sight.room > 0
-        assert sight.put_off_s >= pool.PATIENCE_S or (sight.creating == 0 and sight.cpu_wait <= 0.5)
+        assert sight.way is not Way.WAIT
+        assert sight.put_off_s >= PATIENCE_S[sight.way] or sight.cpu_wait <= 0.5
+        assert sight.put_off_s >= PATIENCE_S[sight.way] or sight.creating == 0 or sight.way is Way.FORK
 
 
 @given(SIGHTS)
@@ -62,15 +65,28 @@ def test_a_quiet_machine_comes_to_the_target_and_stays(sight: Sight) -> None:
     assert next_step(sight) is Step.REST
     assert sight.ready <= sight.target
     assert sight.room >= 0 or sight.ready == 0
-    assert sight.ready == sight.target or sight.room <= 0
+    assert sight.ready == sight.target or sight.room <= 0 or sight.way is Way.WAIT
 
 
 def test_a_busy_machine_puts_it_off_but_not_for_ever() -> None:
-    short = Sight(ready=0, target=1, room=1, creating=0, cpu_wait=0.5, put_off_s=0.0)
+    short = Sight(ready=0, target=1, way=Way.START, room=1, creating=0, cpu_wait=0.5, put_off_s=0.0)
+    forked = replace(short, way=Way.FORK, creating=1)
     assert next_step(short) is Step.MAKE
-    for busy in (replace(short, creating=1), replace(short, cpu_wait=0.51)):
+    assert next_step(forked) is Step.MAKE
+    for busy in (replace(short, creating=1), replace(short, cpu_wait=0.51), replace(forked, cpu_wait=0.51)):
         assert next_step(busy) is Step.REST
-        assert next_step(replace(busy, put_off_s=pool.PATIENCE_S)) is Step.MAKE
+        assert next_step(replace(busy, put_off_s=PATIENCE_S[busy.way])) is Step.MAKE
+    assert PATIENCE_S[Way.FORK] < PATIENCE_S[Way.START]
+
+
+def test_nothing_is_started_while_a_zygote_is_on_its_way() -> None:
+    short = Sight(ready=0, target=1, way=Way.WAIT, room=1, creating=0, cpu_wait=0.0, put_off_s=99.0)
+    assert next_step(short) is Step.REST
+
+
+def test_those_that_are_started_are_fewer() -> None:
+    assert [target_of(Way.START, target) for target in (0, 1, 8, 9, 64)] == [0, 1, 1, 2, 8]
+    assert [target_of(way, 9) for way in (Way.FORK, Way.WAIT)] == [9, 9]
 
 
 @given(

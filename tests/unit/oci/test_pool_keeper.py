@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from atoll.runtime.oci.pool import Demand
+from atoll.runtime.oci.pool import Demand, Way
 from atoll.runtime.oci.pool_keeper import PoolKeeper, Workshop
 from tests.harness.poll import wait_until
 
@@ -19,6 +19,7 @@ class Numbers:
         self.dead: set[int] = set()
         self.room = 100
         self.cpu_wait = 0.0
+        self.way = Way.FORK
         self.made = 0
         self.failures = 0
         self.gate = threading.Event()
@@ -35,7 +36,11 @@ class Numbers:
 
     def workshop(self) -> Workshop[int]:
         return Workshop(
-            self.make, self.discarded.append, lambda one: one not in self.dead, lambda ready: self.room - len(ready)
+            make=self.make,
+            discard=self.discarded.append,
+            is_alive=lambda one: one not in self.dead,
+            way=lambda: self.way,
+            room=lambda ready, _way: self.room - len(ready),
         )
 
 
@@ -77,6 +82,20 @@ def test_it_follows_demand(keep: Callable[..., PoolKeeper[int]]) -> None:
         keeper.asked()
     has(keeper, 4)
     assert keeper.counts().target == 4
+
+
+def test_it_waits_for_a_zygote_and_keeps_fewer_without_one(
+    numbers: Numbers, keep: Callable[..., PoolKeeper[int]]
+) -> None:
+    numbers.way = Way.WAIT
+    keeper = keep(pool_min=9, pool_max=16)
+    keeper.look()
+    assert (keeper.counts().target, keeper.counts().ready) == (9, 0)
+    numbers.way = Way.FORK
+    has(keeper, 9)
+    numbers.way = Way.START
+    has(keeper, 2)
+    assert keeper.counts().target == 2
 
 
 def test_the_dead_are_replaced(numbers: Numbers, keep: Callable[..., PoolKeeper[int]]) -> None:

@@ -59,6 +59,7 @@ from atoll.runtime.oci.record import Record, RecordDamagedError
 from atoll.runtime.oci.runner import Runner, StillThereError
 from atoll.runtime.oci.settings import OciSettings
 from atoll.runtime.oci.slots import SLOTS_MAX, NoSlotError, Slots
+from atoll.runtime.oci.zygote.keeper import Prospect
 
 T = TypeVar("T")
 
@@ -67,6 +68,7 @@ _log = logging.getLogger(__name__)
 _LOCK_TIMEOUT_S: Final = 30.0
 _FREEING_THREADS: Final = 4
 _PAGE_MAX: Final = 400
+_WAYS: Final = {Prospect.HERE: pool.Way.FORK, Prospect.COMING: pool.Way.WAIT, Prospect.NONE: pool.Way.START}
 
 
 class Engine:
@@ -95,7 +97,13 @@ class Engine:
         self._dying = ThreadPoolExecutor(1, "dying")
         self._deaths: Deaths[Box] = Deaths(lambda box: _ignore(self._dying.submit(self._on_death, box)))
         self._pool = PoolKeeper(
-            Workshop(self._make_ready, self._give_up_ready, lambda box: box.is_running, self._room_for_ready),
+            Workshop(
+                make=self._make_ready,
+                discard=self._give_up_ready,
+                is_alive=lambda box: box.is_running,
+                way=self._way_to_ready,
+                room=self._room_for_ready,
+            ),
             pool.Demand(settings.pool_min, settings.pool_max if settings.pool_spec is not None else 0),
         )
         self._take_up()
@@ -121,14 +129,13 @@ class Engine:
         admission.check_spec(spec, _memory()["MemTotal"])
         with _machinery():
             below = image.find(self._settings.images_dir, self._settings.image)
-        with self._pool.waiting():
-            made = self._with_pool_given_up(lambda: self._take_ready(spec, below) or self._create_anew(spec, below))
+        made = self._with_pool_given_up(lambda: self._take_ready(spec, below) or self._create_anew(spec, below))
         return made.sandbox()
 
     def _create_anew(self, spec: SandboxSpec, below: image.Image) -> Box:
         box = self._admit_new(spec, below.id)
         try:
-            with box.lock, _machinery():
+            with self._pool.waiting(), box.lock, _machinery():
                 self._make(box, below)
         except BaseException:
             self._discard(box)
@@ -138,8 +145,7 @@ class Engine:
 
     def start(self, sandbox_id: str) -> Sandbox:
         """Bring a stopped one back. Raises ``SandboxNotFoundError``, ``NoRoomError``."""
-        with self._pool.waiting():
-            return self._with_pool_given_up(lambda: self._start(sandbox_id))
+        return self._with_pool_given_up(lambda: self._start(sandbox_id))
 
     def _start(self, sandbox_id: str) -> Sandbox:
         box = self._find(sandbox_id)
@@ -151,7 +157,8 @@ class Engine:
             self._finish_freeing(box)
             below = image.find(self._settings.images_dir, box.record.image_id)
             self._admit_again(box)
-            self._bring_up(box, below)
+            with self._pool.waiting():
+                self._bring_up(box, below)
         return box.sandbox()
 
     def dial(self, sandbox_id: str) -> socket:
@@ -386,10 +393,18 @@ class Engine:
             with suppress(OSError, StillThereError):  # told when the trash is emptied, which tries again
                 freeing.result()
 
-    def _room_for_ready(self, ready: list[Box]) -> int:
+    def _way_to_ready(self) -> pool.Way:
+        try:
+            below = image.find(self._settings.images_dir, self._settings.image)
+        except (image.ImageNotFoundError, OSError):  # whoever makes a sandbox is told
+            return pool.Way.WAIT
+        return _WAYS[self._runner.prospect(below)]
+
+    def _room_for_ready(self, ready: list[Box], way: pool.Way) -> int:
         with self._table:
             machine, sandboxes = self._machine(), self._committed().sandboxes
-        return pool.room(machine, sandboxes=sandboxes, ready=len(ready), member_bytes=pool.MEMBER_BYTES)
+        member_bytes = pool.COLD_MEMBER_BYTES if way is pool.Way.START else pool.FORKED_MEMBER_BYTES
+        return pool.room(machine, sandboxes=sandboxes, ready=len(ready), member_bytes=member_bytes)
 
     # Bringing up
 

@@ -10,14 +10,31 @@ from atoll.runtime.oci.admission import Machine
 
 # A warm Python is about 100 MB; what is smaller than this is made to its size from the start.
 MEMORY_BYTES_MIN: Final = 256 << 20
-# What one takes until it could be measured, with the image's common libraries imported.
-MEMBER_BYTES: Final = 128 << 20
+# What one takes, generously: a forked one shares nearly all of its memory with the zygote.
+FORKED_MEMBER_BYTES: Final = 16 << 20
+COLD_MEMBER_BYTES: Final = 128 << 20
+# One that is started costs as much memory and CPU as this many that are forked, so there are that many times fewer.
+_FORKED_FOR_ONE_COLD: Final = 8
 # Ready sandboxes go long before people's creates are refused.
 _FREE_FACTOR: Final = 2
 
 DEMAND_WINDOW_S: Final = 60.0
-PATIENCE_S: Final = 5.0
 _CPU_WAIT_MAX: Final = 0.5
+
+
+class Way(Enum):
+    """How one more would come to be: forked, in tens of milliseconds; started, in a second; better not yet.
+
+    The last is while a zygote is on its way: whoever starts one now pays for many.
+    """
+
+    FORK = "fork"
+    START = "start"
+    WAIT = "wait"
+
+
+# How long filling may be put off because the machine is busy.
+PATIENCE_S: Final = {Way.FORK: 0.25, Way.START: 5.0}
 
 
 def fits(wanted: SandboxSpec, ready: SandboxSpec) -> bool:
@@ -44,6 +61,11 @@ class Demand:
         return max(self._pool_min, len(self._asked_at))
 
 
+def target_of(way: Way, target: int) -> int:
+    """Give how many there should be when they are made in that way, of how many there should be of forked ones."""
+    return -(-target // _FORKED_FOR_ONE_COLD) if way is Way.START else target
+
+
 def room(machine: Machine, *, sandboxes: int, ready: int, member_bytes: int) -> int:
     """Give how many more ready sandboxes the machine has room for; below zero, how many there are too many.
 
@@ -68,12 +90,14 @@ class Step(Enum):
 class Sight:
     """What the next step follows from.
 
-    ``creating`` counts people's creates and starts in flight; ``cpu_wait`` is the share of the last moment in which
-    something on the machine waited for a CPU (0 to 1); ``put_off_s`` is how long a step has been put off for these.
+    ``creating`` counts sandboxes that are being made because somebody waits for them; ``cpu_wait`` is the share of the
+    last moment in which something on the machine waited for a CPU (0 to 1); ``put_off_s`` is how long a step has been
+    put off for these.
     """
 
     ready: int
     target: int
+    way: Way
     room: int
     creating: int
     cpu_wait: float
@@ -86,10 +110,12 @@ def next_step(sight: Sight) -> Step:
         return Step.GIVE_UP
     if not is_short(sight):
         return Step.REST
-    is_busy = sight.creating > 0 or sight.cpu_wait > _CPU_WAIT_MAX
-    return Step.REST if is_busy and sight.put_off_s < PATIENCE_S else Step.MAKE
+    is_busy = sight.cpu_wait > _CPU_WAIT_MAX
+    if sight.way is Way.START:  # one that is forked is ready sooner than those in flight, and the next to ask has it
+        is_busy = is_busy or sight.creating > 0
+    return Step.REST if is_busy and sight.put_off_s < PATIENCE_S[sight.way] else Step.MAKE
 
 
 def is_short(sight: Sight) -> bool:
     """Tell whether one more should be made, now or when the machine is less busy."""
-    return sight.ready < sight.target and sight.room > 0
+    return sight.ready < sight.target and sight.room > 0 and sight.way is not Way.WAIT

@@ -1,7 +1,7 @@
 """Keeps the pool: one thread that makes ready sandboxes one at a time, and gives up those that there are too many of.
 
-It knows nothing of how a sandbox is made: the engine tells it by ``Workshop``. While people's creates are in flight or
-the CPUs are short, it waits, because nobody waits for the pool.
+It knows nothing of how a sandbox is made: the engine tells it by ``Workshop``. While the CPUs are short it waits,
+because nobody waits for the pool.
 """
 
 import logging
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from atoll.runtime.oci.cpu_pressure import CpuPressure
-from atoll.runtime.oci.pool import Demand, Sight, Step, is_short, next_step
+from atoll.runtime.oci.pool import Demand, Sight, Step, Way, is_short, next_step, target_of
 
 _log = logging.getLogger(__name__)
 
@@ -41,14 +41,15 @@ class PoolCounts:
 class Workshop(Generic[T]):
     """What the keeper works with; all of it may block.
 
-    ``make`` raises when it did not work and has left nothing then; ``room`` gives ``pool.room`` for so many that are
-    ready; ``discard`` removes one for good, dead or alive.
+    ``make`` raises when it did not work and has left nothing then; ``way`` tells how it would do it now; ``room`` gives
+    ``pool.room`` for so many that are ready; ``discard`` removes one for good, dead or alive.
     """
 
     make: Callable[[], T]
     discard: Callable[[T], None]
     is_alive: Callable[[T], bool]
-    room: Callable[[list[T]], int]
+    way: Callable[[], Way]
+    room: Callable[[list[T], Way], int]
 
 
 class PoolKeeper(Generic[T]):
@@ -69,6 +70,7 @@ class PoolKeeper(Generic[T]):
         self._ready: list[T] = []
         self._rejected: list[T] = []
         self._creating = 0
+        self._way = Way.WAIT
         self._hits = 0
         self._misses = 0
         self._lock = threading.Lock()  # guards the above
@@ -97,7 +99,7 @@ class PoolKeeper(Generic[T]):
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Note that somebody waits for a sandbox: filling can wait."""
+        """Note that somebody waits for a sandbox to be made: filling can wait."""
         with self._lock:
             self._creating += 1
         try:
@@ -126,7 +128,7 @@ class PoolKeeper(Generic[T]):
     def counts(self) -> PoolCounts:
         """Give what is counted."""
         with self._lock:
-            target = self._demand.target(self._clock())
+            target = target_of(self._way, self._demand.target(self._clock()))
             return PoolCounts(ready=len(self._ready), target=target, hits=self._hits, misses=self._misses)
 
     def put_back(self, one: T) -> None:
@@ -167,7 +169,8 @@ class PoolKeeper(Generic[T]):
                 put_off_since = None
                 failures = 0 if self._make() else failures + 1
                 self._rest(min(_FAILURE_PAUSE_S_MAX, 2.0 ** min(failures, 10)) if failures else 0)
-                self._watch_moment()
+                if sight.way is Way.START:
+                    self._watch_moment()
             elif is_short(sight):
                 put_off_since = self._clock() if put_off_since is None else put_off_since
                 self._watch_moment()
@@ -178,16 +181,20 @@ class PoolKeeper(Generic[T]):
 
     def _look(self, put_off_since: float | None) -> Sight:
         now = self._clock()
+        way = self._workshop.way()
         with self._lock:
-            ready, creating, target = list(self._ready), self._creating, self._demand.target(now)
+            self._way = way
+            ready, creating = list(self._ready), self._creating
+            target = target_of(way, self._demand.target(now))
         try:
-            room = self._workshop.room(ready)
+            room = self._workshop.room(ready, way)
         except OSError:
             _log.exception("cannot tell whether there is room for the pool")
             room = 0
         return Sight(
             ready=len(ready),
             target=target,
+            way=way,
             room=room,
             creating=creating,
             cpu_wait=self._cpu_wait(),

@@ -34,7 +34,7 @@ from atoll.runtime.oci.record import Record
 from atoll.runtime.oci.slots import IDS_PER_SLOT, first_host_id
 from atoll.runtime.oci.zygote import account
 from atoll.runtime.oci.zygote.birth import Birth, BirthError
-from atoll.runtime.oci.zygote.keeper import Zygotes
+from atoll.runtime.oci.zygote.keeper import Prospect, Zygotes
 from atoll.runtime.oci.zygote.namespace_maker import NamespaceMaker, NamespaceMakerError
 from atoll.runtime.oci.zygote.process import Parts, ZygoteError, ZygoteProcess
 from atoll.runtime.oci.zygote.process import clear as clear_zygote
@@ -85,6 +85,10 @@ class Runner:
     def prepare(self, image: Image) -> None:
         """Have a zygote of an image soon."""
         self._zygotes.ready(image)
+
+    def prospect(self, image: Image) -> Prospect:
+        """Tell whether a sandbox of an image would be forked now."""
+        return self._zygotes.prospect(image)
 
     def make_disk(self, record: Record) -> None:
         """Make the disk of a new sandbox in its folder."""

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,16 @@ _log = logging.getLogger(__name__)
 _RUNTIMES: Final = frozenset({"runc", "crun"})
 _RESTART_PAUSES_S: Final = (0.1, 1.0, 10.0, 60.0)
 _LIVED_S: Final = 60.0
+# After more failures than this nobody waits for one any more.
+_PROMISING_FAILURES_MAX: Final = 1
+
+
+class Prospect(Enum):
+    """Whether there is a zygote, will be within moments, or neither."""
+
+    HERE = "here"
+    COMING = "coming"
+    NONE = "none"
 
 
 class Zygotes:
@@ -39,6 +50,7 @@ class Zygotes:
         self._maker: NamespaceMaker | None = None
         self._closing = threading.Event()
         self._failures = 0
+        self._is_impossible = False
         self._said: set[str] = set()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._keep, name="zygotes")
@@ -61,6 +73,13 @@ class Zygotes:
         if current.process.has_ended or maker.has_ended:
             return None
         return current, maker
+
+    def prospect(self, image: Image) -> Prospect:
+        """Tell whether there is a zygote of an image, or soon will be."""
+        if self.ready(image) is not None:
+            return Prospect.HERE
+        is_possible = self._parts is not None and image.preload and not self._is_impossible
+        return Prospect.COMING if is_possible and self._failures <= _PROMISING_FAILURES_MAX else Prospect.NONE
 
     def close(self) -> None:
         """End the zygote; sandboxes live on."""
@@ -109,6 +128,7 @@ class Zygotes:
     def _start(self, parts: Parts, image: Image) -> None:
         program = Path(parts.binary.program).name
         if program not in _RUNTIMES:
+            self._is_impossible = True
             self._say_once(f"there are no zygotes with {program}: sandboxes start cold")
             return
         try:
@@ -117,6 +137,7 @@ class Zygotes:
                 return
             current = ZygoteProcess(parts, image, self._closing.is_set)
         except CannotCompileError as error:
+            self._is_impossible = True
             self._say_once(f"{error}: sandboxes start cold")
         except (ZygoteError, OciRuntimeFailedError, OSError, subprocess.SubprocessError) as error:
             if self._closing.is_set():
