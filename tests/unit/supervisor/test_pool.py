@@ -260,7 +260,9 @@ async def test_a_mark_of_before_a_reboot_is_not_believed(machine: OciMachine) ->
     sandbox = await client.create(SPEC)
     await shell(client, sandbox.id, "echo kept > file; sync")
     machine.kill()
-    os.kill(machine.init_pid(sandbox.id), signal.SIGKILL)
+    first = machine.init_pid(sandbox.id)
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: not is_alive(first), what="the end of its first process")
     (machine.run_dir / "ready" / sandbox.id).write_text("another boot")
     await asyncio.to_thread(machine.start)
     assert [seen.id for seen in await client.observe()] == [sandbox.id]
