@@ -316,10 +316,15 @@ class Engine:
         return ask()
 
     def _take_ready(self, spec: SandboxSpec, below: image.Image) -> Box | None:
-        """Make one of the pool's into what is asked for; ``None`` when there is none that it could be."""
+        """Make one of the pool's into what is asked for; ``None`` when there is none that it could be.
+
+        Raises ``NoRoomError``, before it takes one out where that can be seen before: its place is filled at once.
+        """
         pool_spec = self._settings.pool_spec
         if pool_spec is None or not pool.fits(spec, pool_spec):
             return None
+        with self._table:
+            admission.check_room(spec, self._machine(), self._committed(), is_new=True)
         self._pool.asked()
         while (box := self._pool.take()) is not None:
             if box.is_running and box.record.image_id == below.id and self._is_claimed(box, spec):
