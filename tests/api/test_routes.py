@@ -250,4 +250,4 @@ async def test_metrics_count_by_route_and_not_by_path(client: httpx.AsyncClient)
     assert "atoll_http_request_seconds_bucket" in text
     assert "atoll_containers_running 1.0" in text
     assert 'atoll_pool_sandboxes{which="ready"} 2.0' in text
-    assert 'atoll_pool_creates{found="no"} 5.0' in text
+    assert 'atoll_pool_creates_total{found="no"} 5.0' in text

@@ -114,7 +114,7 @@ async def test_the_client_going_away_closes_the_call(address: Address, script: S
     async with httpx.AsyncClient(base_url=address.url, headers={"api-key": KEY}, trust_env=False) as client:
         counted = (await client.get("/metrics")).text
     assert 'atoll_calls_running{kind="python"} 0.0' in counted
-    assert 'atoll_calls_total{kind="python",status="aborted"} 1.0' in counted
+    assert 'atoll_calls_total{cause="client",kind="python",status="aborted"} 1.0' in counted
 
 
 async def test_what_goes_wrong_before_the_first_event_is_an_ordinary_error(

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, Router
+from litestar import Litestar, Request, Response, Router
 from litestar.datastructures import State
 from litestar.types import ControllerRouterHandler
 
@@ -28,6 +28,7 @@ from atoll.api.routes import (
     reference,
     shell_calls,
 )
+from atoll.model.errors import BusyError
 from atoll.service.app import Services
 
 _V1: Final = (
@@ -70,7 +71,7 @@ def build_app(open_services: OpenServices, *, drain_timeout_s: float = 10.0) -> 
 
     inner = Litestar(
         route_handlers=_routes(),
-        exception_handlers={Exception: answer},
+        exception_handlers={Exception: lambda request, error: _count_and_answer(counted, request, error)},
         lifespan=[lifespan],
         logging_config=None,
         openapi_config=None,
@@ -89,6 +90,12 @@ def describe() -> Document:
     """Give the OpenAPI document without a server."""
     routes = Litestar(route_handlers=_routes(), openapi_config=None, request_class=ApiRequest).routes
     return build_document(routes, version=__version__)
+
+
+def _count_and_answer(counted: Metrics, request: Request[Any, Any, State], error: Exception) -> Response[bytes]:
+    if isinstance(error, BusyError):
+        counted.refused(error.reason)
+    return answer(request, error)
 
 
 def _routes() -> list[ControllerRouterHandler]:

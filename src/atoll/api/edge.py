@@ -13,7 +13,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, cast
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Method, Receive, Scope, Send
+from litestar.types import (
+    ASGIApp,
+    HTTPReceiveMessage,
+    HTTPScope,
+    Message,
+    Method,
+    Receive,
+    Scope,
+    Send,
+    WebSocketReceiveMessage,
+)
 
 from atoll.api.errors import ClientGoneError, ErrorBody, Failure, failure_of
 from atoll.api.metrics import Metrics
@@ -77,8 +87,9 @@ class Edge:
         mark(scope, request_id=request_id)
         answer = _Answer(send, request_id, lambda: self._clock() - started_at, head=is_head(scope))
         scope["method"] = _ROUTED_AS.get(scope["method"], scope["method"])
+        received = _Received(receive)
         try:
-            await self._app(scope, receive, answer.send)
+            await self._app(scope, received.receive, answer.send)
         except ClientGoneError:
             logger.debug("the client of %s went away", request_id)
         except asyncio.CancelledError:
@@ -90,6 +101,22 @@ class Edge:
             route = str(scope.get("path_template") or "none")
             status = answer.status or _CLIENT_GONE
             self._metrics.answered(method_of(scope), route, status, self._clock() - started_at)
+            self._metrics.carried(received.body_bytes, answer.body_bytes)
+
+
+class _Received:
+    """The way into one request: counts the bytes of its body as they are taken."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.body_bytes = 0
+
+    async def receive(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
+        """Pass one message on."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self.body_bytes += len(message.get("body", b""))
+        return message
 
 
 class _Answer:
@@ -101,6 +128,7 @@ class _Answer:
         self._elapsed_s = elapsed_s
         self._head = head
         self.status: int | None = None
+        self.body_bytes = 0
 
     async def send(self, message: Message) -> None:
         """Pass one message on, with what every answer has."""
@@ -111,6 +139,8 @@ class _Answer:
             if message.get("more_body", False):
                 return
             message = {"type": "http.response.body", "body": b"", "more_body": False}
+        if message["type"] == "http.response.body":
+            self.body_bytes += len(message.get("body", b""))
         await self._send(message)
 
     async def fail(self, failure: Failure) -> None:

@@ -8,7 +8,7 @@ under the request id that the answer names.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response
@@ -107,7 +107,7 @@ def failure_of(error: Exception, scope: Scope) -> Failure:
     )
 
 
-def answer(request: Request[object, object, object], error: Exception) -> Response[bytes]:  # type: ignore[type-var]  # the state's type does not matter here
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's exception handler for everything that is raised in a handler or in routing."""
     if isinstance(error, ClientGoneError):
         raise error

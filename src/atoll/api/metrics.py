@@ -1,84 +1,169 @@
 """What is counted, in the Prometheus text format; one registry for each application, nothing global."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Final, Literal, TypeVar
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
+from atoll.api.runtime_families import RuntimeFamilies
 from atoll.model.calls import CallStarted, PythonEnded, ShellEnded
+from atoll.model.errors import RefusalReason
 from atoll.model.runtime_metrics import RuntimeMetrics
 
 E = TypeVar("E")
 CallKind = Literal["python", "shell"]
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
-_REQUEST_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
 class Metrics:
-    """Counts requests and calls."""
+    """Counts requests, creates and calls. ``clock`` gives seconds that never go back."""
 
-    def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "atoll_http_requests", "Requests answered.", ("method", "route", "status"), registry=self._registry
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        # A second number for each, in all of the process; when it started is told anyway.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._clock = clock
+        self._registry = registry = CollectorRegistry()
+        self._requests = _Requests(registry)
+        self._refusals = Counter(
+            "atoll_refusals",
+            "Requests answered with 429, by what there was no room in.",
+            ("reason",),
+            registry=registry,
+        )
+        self._containers = Gauge(
+            "atoll_containers_running", "Containers that can be used now, of all projects.", registry=registry
+        )
+        self._creating = Gauge("atoll_creates_running", "Containers that are being made now.", registry=registry)
+        self._create_seconds = Histogram(
+            "atoll_container_create_seconds",
+            "Time to make a container, its files included; failures are not counted.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._calls = _Calls(registry)
+        self._runtime = RuntimeFamilies()
+        registry.register(self._runtime)
+        ProcessCollector(registry=registry)
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        self._requests.answered(method, route, status, seconds)
+
+    def carried(self, bytes_in: int, bytes_out: int) -> None:
+        """Count the bytes of a request's body and of its answer's."""
+        self._requests.carried(bytes_in, bytes_out)
+
+    def refused(self, reason: RefusalReason) -> None:
+        """Count a request that there was no room for."""
+        self._refusals.labels(reason).inc()
+
+    @contextmanager
+    def creating(self) -> Iterator[None]:
+        """Count a container that the body makes."""
+        started_at = self._clock()
+        with self._creating.track_inprogress():
+            yield
+        self._create_seconds.observe(self._clock() - started_at)
+
+    async def counting(self, kind: CallKind, events: AsyncGenerator[E, None]) -> AsyncGenerator[E, None]:
+        """Give a call's events and count it: as waiting, then as running, then, if it ever ran, by how it ended."""
+        calls = self._calls
+        gauge, seconds = calls.waiting[kind], calls.wait_seconds[kind]
+        since = self._clock()
+        gauge.inc()
+        status, cause = "aborted", "client"
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    if isinstance(event, CallStarted):
+                        now = self._clock()
+                        gauge.dec()
+                        seconds.observe(now - since)
+                        gauge, seconds, since = calls.running[kind], calls.seconds[kind], now
+                        gauge.inc()
+                    elif isinstance(event, (PythonEnded, ShellEnded)):
+                        status, cause = event.status, event.cause
+                    yield event
+        finally:
+            gauge.dec()
+            if gauge is calls.running[kind]:
+                seconds.observe(self._clock() - since)
+                calls.ended.labels(kind, status, cause).inc()
+
+    def render(self, *, containers_running: int, runtime: RuntimeMetrics | None) -> bytes:
+        """Give everything counted, and what was counted elsewhere."""
+        self._runtime.current = runtime
+        self._containers.set(containers_running)
+        return generate_latest(self._registry)
+
+
+class _Requests:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._answered = Counter(
+            "atoll_http_requests", "Requests answered.", ("method", "route", "status"), registry=registry
         )
         self._seconds = Histogram(
             "atoll_http_request_seconds",
             "Time from a request's head to its answer's end.",
             ("method", "route"),
-            buckets=_REQUEST_SECONDS,
-            registry=self._registry,
+            buckets=_SECONDS,
+            registry=registry,
         )
-        self._in_flight = Gauge("atoll_calls_running", "Calls that run now.", ("kind",), registry=self._registry)
-        self._queued = Gauge(
-            "atoll_calls_waiting", "Calls that wait for their turn.", ("kind",), registry=self._registry
-        )
-        self._containers = Gauge(
-            "atoll_containers_running", "Containers that can be used now, of all projects.", registry=self._registry
-        )
-        self._pool = Gauge(
-            "atoll_pool_sandboxes", "Sandboxes kept ready, and how many should be.", ("which",), registry=self._registry
-        )
-        self._pool_creates = Gauge(
-            "atoll_pool_creates",
-            "Creates since the supervisor's start that a ready sandbox fits, by whether there was one.",
-            ("found",),
-            registry=self._registry,
-        )
-        self._calls = Counter("atoll_calls", "Calls that ended, by how.", ("kind", "status"), registry=self._registry)
+        body_bytes = Counter("atoll_http_body_bytes", "Bytes of bodies.", ("direction",), registry=registry)
+        self._bytes_in, self._bytes_out = body_bytes.labels("in"), body_bytes.labels("out")
+        # Finding children by their labels costs more than counting, and every request does it.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one request."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(method, route).observe(seconds)
+        key = (method, route, status)
+        children = self._children.get(key)
+        if children is None:
+            children = self._answered.labels(method, route, str(status)), self._seconds.labels(method, route)
+            self._children[key] = children
+        children[0].inc()
+        children[1].observe(seconds)
 
-    async def counting(self, kind: CallKind, events: AsyncGenerator[E, None]) -> AsyncGenerator[E, None]:
-        """Give a call's events and count it: as waiting, then as running, then by how it ended."""
-        gauge = self._queued.labels(kind)
-        gauge.inc()
-        status = "aborted"
-        try:
-            async with aclosing(events):
-                async for event in events:
-                    if isinstance(event, CallStarted):
-                        gauge.dec()
-                        gauge = self._in_flight.labels(kind)
-                        gauge.inc()
-                    elif isinstance(event, (PythonEnded, ShellEnded)):
-                        status = event.status
-                    yield event
-        finally:
-            gauge.dec()
-            self._calls.labels(kind, status).inc()
+    def carried(self, bytes_in: int, bytes_out: int) -> None:
+        if bytes_in:
+            self._bytes_in.inc(bytes_in)
+        if bytes_out:
+            self._bytes_out.inc(bytes_out)
 
-    def render(self, *, containers_running: int, runtime: RuntimeMetrics | None) -> bytes:
-        """Give everything counted, and what was counted elsewhere."""
-        if runtime is not None:
-            self._pool.labels("ready").set(runtime.pool_ready)
-            self._pool.labels("target").set(runtime.pool_target)
-            self._pool_creates.labels("yes").set(runtime.pool_hits)
-            self._pool_creates.labels("no").set(runtime.pool_misses)
-        self._containers.set(containers_running)
-        return generate_latest(self._registry)
+
+class _Calls:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        kinds: tuple[CallKind, ...] = ("python", "shell")
+        running = Gauge("atoll_calls_running", "Calls that run now.", ("kind",), registry=registry)
+        waiting = Gauge("atoll_calls_waiting", "Calls that wait for their turn.", ("kind",), registry=registry)
+        seconds = Histogram(
+            "atoll_call_seconds",
+            "Time that a call ran, to its last output.",
+            ("kind",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        wait_seconds = Histogram(
+            "atoll_call_wait_seconds",
+            "Time that a call waited for its turn and, where there was need, for its sandbox.",
+            ("kind",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.ended = Counter("atoll_calls", "Calls that ended, by how.", ("kind", "status", "cause"), registry=registry)
+        self.running = {kind: running.labels(kind) for kind in kinds}
+        self.waiting = {kind: waiting.labels(kind) for kind in kinds}
+        self.seconds = {kind: seconds.labels(kind) for kind in kinds}
+        self.wait_seconds = {kind: wait_seconds.labels(kind) for kind in kinds}

@@ -70,6 +70,15 @@ class CommandEnded:
     exit_code: int | None
 
 
+EndCause = Literal["itself", "timeout", "interrupted", "memory", "died", "overdue", "lost", "deleted", "refused"]
+"""What ended a call, for whoever watches.
+
+``timeout`` and ``interrupted`` stopped it; ``memory`` is the limit, ``died`` any other end of its Python; ``overdue``
+is an agent that did not do what it must and was ended by the host, ``lost`` a sandbox that went away under it,
+``deleted`` its container; ``refused`` was never run.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonEnded:
     """``failed`` is a Python that died, ``incomplete`` one that was stopped (time, interrupt).
@@ -79,6 +88,7 @@ class PythonEnded:
 
     status: Literal["completed", "incomplete", "failed"]
     files: tuple[ContainerFile, ...]
+    cause: EndCause = "itself"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +97,7 @@ class ShellEnded:
 
     status: Literal["completed", "incomplete"]
     files: tuple[ContainerFile, ...]
+    cause: EndCause = "itself"
 
 
 PythonEvent = CallStarted | Logs | Image | PythonEnded

@@ -4,6 +4,21 @@ Services and runtimes raise these; one table in ``atoll.api.errors`` gives each 
 message says what was wrong and what to do, in words a person can act on; it never holds a secret or a host path.
 """
 
+from typing import Literal
+
+RefusalReason = Literal[
+    "memory_promised",
+    "memory_used",
+    "disk_promised",
+    "disk_used",
+    "sandboxes",
+    "project_containers",
+    "calls_waiting",
+    "container_busy",
+    "machine",
+]
+"""What there is no room in, for whoever watches: see the reference of metrics. ``machine`` is anything else."""
+
 
 class AtollError(Exception):
     """Base of every error that Atoll raises on purpose."""
@@ -56,9 +71,12 @@ class PayloadTooLargeError(RequestError):
 class BusyError(AtollError):
     """Nobody's fault: no room now. The same request may succeed after ``retry_after_s`` seconds."""
 
-    def __init__(self, message: str, *, retry_after_s: int, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after_s: int, code: str | None = None, reason: RefusalReason = "machine"
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.reason: RefusalReason = reason
         self.code = code
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from atoll.model.errors import RefusalReason
 from atoll.model.ids import SandboxId
 from atoll.model.runtime_metrics import RuntimeMetrics
 
@@ -32,9 +33,10 @@ class SandboxNotRunningError(RuntimeFailure):
 class NoRoomError(RuntimeFailure):
     """The machine has no memory, disk or slot left for another sandbox now; nothing was made."""
 
-    def __init__(self, message: str, *, retry_after_s: int = 10) -> None:
+    def __init__(self, message: str, *, retry_after_s: int = 10, reason: RefusalReason = "machine") -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.reason: RefusalReason = reason
 
 
 class SpecRefusedError(RuntimeFailure):

@@ -14,6 +14,7 @@ from atoll.model.calls import (
     CallStarted,
     CommandEnded,
     CommandOutput,
+    EndCause,
     Logs,
     PythonCall,
     PythonEnded,
@@ -44,6 +45,13 @@ _STATUS: dict[OutcomeType, Literal["completed", "incomplete", "failed"]] = {
     OutcomeType.TIMEOUT: "incomplete",
     OutcomeType.INTERRUPTED: "incomplete",
     OutcomeType.DIED: "failed",
+}
+_CAUSE: dict[OutcomeType, EndCause] = {
+    OutcomeType.OK: "itself",
+    OutcomeType.ERROR: "itself",
+    OutcomeType.TIMEOUT: "timeout",
+    OutcomeType.INTERRUPTED: "interrupted",
+    OutcomeType.DIED: "died",
 }
 # What can go wrong once a call has begun: told in its output, because its answer has begun too.
 _FAILURES = (AgentError, RuntimeFailure, AtollError)
@@ -184,24 +192,30 @@ class Calls:
         try:
             async for event in events:
                 if isinstance(event, AgentPythonEnded):
-                    for note in await self._python_notes(container, event):
+                    died_of_memory = await self._died_of_memory(container, event)
+                    for note in await self._python_notes(container, event, died_of_memory=died_of_memory):
                         yield Logs(f"{line_start}{note}\n")
                         line_start = ""
                     files = await self._contents.note(container, event.files)
-                    yield PythonEnded(status=_STATUS[event.outcome.type], files=files)
+                    cause = "memory" if died_of_memory else _CAUSE[event.outcome.type]
+                    yield PythonEnded(status=_STATUS[event.outcome.type], files=files, cause=cause)
                 else:
                     if isinstance(event, Logs):
                         line_start = "" if event.text.endswith("\n") else "\n"
                     yield event
         except _FAILURES as error:
-            yield Logs(f"{line_start}{await self._explain(container, error)}\n")
-            yield PythonEnded(status="failed", files=())
+            cause, note = await self._explain(container, error)
+            yield Logs(f"{line_start}{note}\n")
+            yield PythonEnded(status="failed", files=(), cause=cause)
 
-    async def _python_notes(self, container: Container, ended: AgentPythonEnded) -> list[str]:
+    async def _died_of_memory(self, container: Container, ended: AgentPythonEnded) -> bool:
+        return ended.outcome.type is OutcomeType.DIED and await self._sandboxes.memory_killed(container)
+
+    async def _python_notes(self, container: Container, ended: AgentPythonEnded, *, died_of_memory: bool) -> list[str]:
         notes = []
         if ended.images_omitted:
             notes.append(call_notes.images_omitted(ended.images_omitted))
-        if ended.outcome.type is OutcomeType.DIED and await self._sandboxes.memory_killed(container):
+        if died_of_memory:
             notes.append(call_notes.memory_killed_python(container.memory_limit))
         return [*notes, *await self._processes_note(container, ended.pids_taken)]
 
@@ -215,7 +229,8 @@ class Calls:
                     case AgentShellEnded():
                         files = await self._contents.note(container, event.files)
                         is_whole = event.outcome.type is OutcomeType.OK
-                        yield ShellEnded(status="completed" if is_whole else "incomplete", files=files)
+                        status: Literal["completed", "incomplete"] = "completed" if is_whole else "incomplete"
+                        yield ShellEnded(status=status, files=files, cause=_CAUSE[event.outcome.type])
                     case AgentCommandEnded():
                         for note in await self._command_notes(container, event):
                             yield CommandOutput(event.index, "", note + "\n")
@@ -224,12 +239,12 @@ class Calls:
                     case CommandOutput():
                         yield event
         except _FAILURES as error:
-            note = await self._explain(container, error)
+            cause, note = await self._explain(container, error)
             for index in range(running, commands_count):
                 if index == running:
                     yield CommandOutput(index, "", note + "\n")
                 yield CommandEnded(index, None)
-            yield ShellEnded(status="incomplete", files=())
+            yield ShellEnded(status="incomplete", files=(), cause=cause)
 
     async def _command_notes(self, container: Container, ended: AgentCommandEnded) -> list[str]:
         notes = []
@@ -245,18 +260,18 @@ class Calls:
             return []
         return [call_notes.processes_refused(usage.pids_max, usage.pids)]
 
-    async def _explain(self, container: Container, error: Exception) -> str:
+    async def _explain(self, container: Container, error: Exception) -> tuple[EndCause, str]:
         """Say what became of a call, and stop a sandbox that does not do what it must."""
         try:
             await self._access.find(container.project_id, container.id)
         except NotFoundError:
-            return call_notes.container_deleted()
+            return "deleted", call_notes.container_deleted()
         match error:
             case AgentRefusedError() | AtollError():
-                return call_notes.refused(error.message)
+                return "refused", call_notes.refused(error.message)
             case AgentMisbehavedError():
                 await self._sandboxes.stop(container)
-                return call_notes.sandbox_stopped()
+                return "overdue", call_notes.sandbox_stopped()
         if await self._sandboxes.memory_killed(container):
-            return call_notes.memory_killed_python(container.memory_limit)
-        return call_notes.sandbox_ended()
+            return "memory", call_notes.memory_killed_python(container.memory_limit)
+        return "lost", call_notes.sandbox_ended()

@@ -144,6 +144,7 @@ class Containers:
             raise BusyError(
                 f"The project has {most} running containers, the most that it may have; delete one first.",
                 retry_after_s=60,
+                reason="project_containers",
             )
 
     async def _bring_in(self, agent: AgentClient, files: Sequence[File]) -> tuple[AgentFile, ...]:

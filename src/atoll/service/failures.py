@@ -35,6 +35,7 @@ def translate(error: RuntimeFailure | AgentError) -> AtollError:
             return BusyError(
                 f"There is no room for another running container on this machine now: {error}",
                 retry_after_s=error.retry_after_s,
+                reason=error.reason,
             )
         case SpecRefusedError():
             return InvalidRequestError(f"Invalid 'memory_limit': {error}", param="memory_limit")
@@ -63,6 +64,6 @@ def _refused(error: AgentRefusedError) -> AtollError:
                 param="file",
             )
         case "busy":
-            return BusyError("The container is busy with another operation.", retry_after_s=1)
+            return BusyError("The container is busy with another operation.", retry_after_s=1, reason="container_busy")
         case _:
             return SandboxFailedError(f"The container's sandbox refused: {error.message}")

@@ -34,6 +34,7 @@ class Turns:
             raise BusyError(
                 f"The container has {self._waiting_max} calls waiting, the most that it may have.",
                 retry_after_s=5,
+                reason="calls_waiting",
             )
         turn = asyncio.Event()
         self._lines[key] = line

@@ -11,7 +11,7 @@ answer ``{"id", "result": {...}}`` or ``{"id", "error": NAME, "message", ...}``;
 ``usage``         ``sandbox_id`` -> ``{"memory_bytes", "memory_kills", "pids", "pids_max", "pids_refused"}``
 ``stop``          ``sandbox_id`` -> ``{}``
 ``destroy``       ``sandbox_id`` -> ``{}``
-``metrics``       -> ``{"pool_ready", "pool_target", "pool_hits", "pool_misses"}``
+``metrics``       -> the fields of ``RuntimeMetrics`` by their names
 ``capabilities``  -> ``{"name", "walls", "limits", "survives_restart", "memory_bytes_max"}``
 
 SANDBOX is ``{"id", "state", "created_at"}``.
@@ -19,11 +19,12 @@ SANDBOX is ``{"id", "state", "created_at"}``.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal, cast, get_args
 
+from atoll.model.errors import RefusalReason
 from atoll.model.ids import SandboxId, is_id
-from atoll.model.runtime_metrics import RuntimeMetrics
+from atoll.model.runtime_metrics import Durations, RuntimeMetrics, StartedHow
 from atoll.runtime.contract import (
     Capabilities,
     NoRoomError,
@@ -45,6 +46,8 @@ _ID_MAX: Final = 1 << 53
 _SIZE_MAX: Final = 1 << 50
 _PIDS_MAX: Final = 1 << 22
 _CPUS_MAX: Final = 8192
+
+_METRICS_NUMBERS: Final = tuple(field.name for field in fields(RuntimeMetrics) if field.type is int)
 
 _ERRORS: Final[dict[str, type[RuntimeFailure]]] = {
     "not_found": SandboxNotFoundError,
@@ -142,7 +145,7 @@ def encode_error(request_id: int, error: RuntimeFailure) -> bytes:
     name = next((name for name, kind in _ERRORS.items() if isinstance(error, kind)), "unavailable")
     value: dict[str, Any] = {"id": request_id, "error": name, "message": str(error)[:4096]}
     if isinstance(error, NoRoomError):
-        value["retry_after_s"] = error.retry_after_s
+        value |= {"retry_after_s": error.retry_after_s, "reason": error.reason}
     return json.dumps(value).encode()
 
 
@@ -158,8 +161,14 @@ def decode_answer(packet: bytes) -> Answer:
     kind = _ERRORS.get(str(value["error"]), RuntimeUnavailableError)
     message = str(value.get("message", ""))
     if kind is NoRoomError:
-        return Answer(request_id, {}, NoRoomError(message, retry_after_s=_integer(value, "retry_after_s", 0, 86_400)))
+        retry_after_s = _integer(value, "retry_after_s", 0, 86_400)
+        return Answer(request_id, {}, NoRoomError(message, retry_after_s=retry_after_s, reason=_reason(value)))
     return Answer(request_id, {}, kind(message))
+
+
+def _reason(value: Mapping[str, Any]) -> RefusalReason:
+    reason = value.get("reason")
+    return cast("RefusalReason", reason) if reason in get_args(RefusalReason) else "machine"
 
 
 def sandbox_to_wire(sandbox: Sandbox) -> dict[str, Any]:
@@ -197,12 +206,19 @@ def metrics_to_wire(metrics: RuntimeMetrics) -> dict[str, Any]:
 
 def metrics_from_wire(value: Mapping[str, Any]) -> RuntimeMetrics:
     """Read the result of ``metrics``."""
+    starts = {how: _durations(value["starts"][how]) for how in get_args(StartedHow) if how in value["starts"]}
+    numbers = {name: int(value[name]) for name in _METRICS_NUMBERS}
     return RuntimeMetrics(
-        pool_ready=int(value["pool_ready"]),
-        pool_target=int(value["pool_target"]),
-        pool_hits=int(value["pool_hits"]),
-        pool_misses=int(value["pool_misses"]),
+        **numbers,
+        zygote_ready=bool(value["zygote_ready"]),
+        starts=starts,
+        forks=_durations(value["forks"]),
+        fills=_durations(value["fills"]),
     )
+
+
+def _durations(value: Mapping[str, Any]) -> Durations:
+    return Durations(tuple(int(count) for count in value["counts"]), float(value["sum_s"]))
 
 
 def capabilities_to_wire(capabilities: Capabilities) -> dict[str, Any]:

@@ -305,7 +305,7 @@ async def test_a_sandbox_that_falls_ends_the_call_and_the_next_works(world: Worl
     assert told[4:] == [
         CommandEnded(1, None),
         CommandEnded(2, None),
-        ShellEnded(status="incomplete", files=()),
+        ShellEnded(status="incomplete", files=(), cause="lost"),
     ]
 
 

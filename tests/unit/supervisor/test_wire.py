@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atoll.model.ids import SandboxId
+from atoll.model.runtime_metrics import Durations, RuntimeMetrics
 from atoll.runtime.contract import (
     Capabilities,
     NoRoomError,
@@ -117,7 +118,7 @@ def test_deep_nesting() -> None:
     [
         SandboxNotFoundError("x"),
         SandboxNotRunningError("x"),
-        NoRoomError("x", retry_after_s=7),
+        NoRoomError("x", retry_after_s=7, reason="disk_used"),
         SpecRefusedError("x"),
         RuntimeUnavailableError("x"),
     ],
@@ -127,7 +128,27 @@ def test_errors_there_and_back(error: RuntimeFailure) -> None:
     assert (answer.id, type(answer.error), str(answer.error)) == (3, type(error), "x")
     if isinstance(error, NoRoomError):
         assert isinstance(answer.error, NoRoomError)
-        assert answer.error.retry_after_s == 7
+        assert (answer.error.retry_after_s, answer.error.reason) == (7, "disk_used")
+
+
+def test_a_reason_of_another_version_is_none_in_particular() -> None:
+    packet = json.loads(wire.encode_error(3, NoRoomError("x"))) | {"reason": "moon_phase"}
+    error = wire.decode_answer(json.dumps(packet).encode()).error
+    assert isinstance(error, NoRoomError)
+    assert error.reason == "machine"
+
+
+def test_metrics_there_and_back() -> None:
+    metrics = RuntimeMetrics(
+        pool_misses=7,
+        memory_bytes=1 << 40,
+        pids_refused=3,
+        zygote_ready=True,
+        starts={"cold": Durations((1,) * 15, 2.5), "ready": Durations()},
+        forks=Durations((2,) * 15, 0.125),
+        fills=Durations((3,) * 15, 7.0),
+    )
+    assert wire.metrics_from_wire(json.loads(json.dumps(wire.metrics_to_wire(metrics)))) == metrics
 
 
 def test_results_there_and_back() -> None:

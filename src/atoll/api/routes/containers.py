@@ -66,7 +66,8 @@ async def list_containers(request: ApiRequest) -> wire.ContainerListResource:
 @post("/containers", status_code=200, opt={OPERATION: _CREATE})
 async def create_container(request: ApiRequest) -> wire.ContainerResource:
     body = await read_json(request.scope, request.receive, wire.CreateContainerBody)
-    container = await request.services.containers.create(request.project_id, new_container(body))
+    with request.metrics.creating():
+        container = await request.services.containers.create(request.project_id, new_container(body))
     return wire.container_resource(container)
 
 

@@ -28,6 +28,11 @@ class Machine:
     disk_overcommit: float
     sandboxes_max: int
 
+    @property
+    def memory_promised_bytes_max(self) -> int:
+        """How much memory the limits of those that run may add up to."""
+        return int(self.memory_bytes * self.memory_overcommit)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
@@ -66,20 +71,25 @@ def check_room(spec: SandboxSpec, machine: Machine, committed: Committed, *, is_
 
     One that is not new is among ``committed`` with its disk, not with its memory.
     """
-    memory_max = machine.memory_bytes * machine.memory_overcommit
+    memory_max = machine.memory_promised_bytes_max
     if committed.memory_bytes + spec.memory_bytes > memory_max:
         raise NoRoomError(
             f"{committed.memory_bytes / _GIB:.1f} of {memory_max / _GIB:.1f} GiB of memory are promised to running "
-            "sandboxes; no room for another one now"
+            "sandboxes; no room for another one now",
+            reason="memory_promised",
         )
     if machine.memory_free_bytes < machine.memory_free_bytes_min:
-        raise NoRoomError("the machine's memory is nearly all in use")
+        raise NoRoomError("the machine's memory is nearly all in use", reason="memory_used")
     free = machine.disk_free_bytes - machine.disk_free_bytes_min
     if free <= 0:
-        raise NoRoomError("the disk under the sandboxes is nearly full", retry_after_s=60)
+        raise NoRoomError("the disk under the sandboxes is nearly full", retry_after_s=60, reason="disk_used")
     if not is_new:
         return
     if committed.disk_bytes + spec.disk_bytes > free * machine.disk_overcommit:
-        raise NoRoomError("the disk under the sandboxes is promised to those that exist", retry_after_s=60)
+        raise NoRoomError(
+            "the disk under the sandboxes is promised to those that exist", retry_after_s=60, reason="disk_promised"
+        )
     if committed.sandboxes >= machine.sandboxes_max:
-        raise NoRoomError(f"there are {committed.sandboxes} sandboxes, as many as there may be", retry_after_s=60)
+        raise NoRoomError(
+            f"there are {committed.sandboxes} sandboxes, as many as there may be", retry_after_s=60, reason="sandboxes"
+        )

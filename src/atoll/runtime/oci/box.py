@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Literal
 
 from atoll.runtime.contract import Sandbox, SandboxState
 from atoll.runtime.oci.init_process import InitProcess
@@ -11,10 +12,11 @@ from atoll.runtime.oci.record import Record
 
 @dataclass(slots=True)
 class Run:
-    """One life of a sandbox, from start to end; ``slot`` is its range of user ids."""
+    """One life of a sandbox, from start to end; ``slot`` is its range of user ids, ``how`` it was started."""
 
     process: InitProcess
     slot: int
+    how: Literal["cold", "forked"]
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +42,12 @@ class Box:
         """Whether its processes live, whoever has noticed yet that they do not."""
         run = self.run
         return run is not None and not run.process.has_ended
+
+    @property
+    def how(self) -> Literal["cold", "forked"]:
+        """How its last life was started, as far as it still has one."""
+        run = self.run
+        return "cold" if run is None else run.how
 
     def sandbox(self) -> Sandbox:
         """Give what the contract tells of it."""

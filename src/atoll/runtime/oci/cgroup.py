@@ -39,6 +39,10 @@ class Cgroups(Protocol):
         """Give the memory in use."""
         ...
 
+    def memory_bytes_of_all(self) -> int:
+        """Give the memory in use by all groups together; none where there is none."""
+        ...
+
     def memory_kills(self, sandbox_id: str) -> int:
         """Give how many processes the kernel ended for want of memory."""
         ...
@@ -125,6 +129,9 @@ class CgroupsV2:
     def memory_bytes(self, sandbox_id: str) -> int:
         return int(self._file(sandbox_id, "memory.current").read_text())
 
+    def memory_bytes_of_all(self) -> int:
+        return _number_if_there(self._root / self._parent / "memory.current")
+
     def memory_kills(self, sandbox_id: str) -> int:
         return _counter(self._file(sandbox_id, "memory.events"), "oom_kill")
 
@@ -190,6 +197,9 @@ class CgroupsV1:
 
     def memory_bytes(self, sandbox_id: str) -> int:
         return int(self._file("memory", sandbox_id, "memory.usage_in_bytes").read_text())
+
+    def memory_bytes_of_all(self) -> int:
+        return _number_if_there(self._root / "memory" / self._parent / "memory.usage_in_bytes")
 
     def memory_kills(self, sandbox_id: str) -> int:
         return _counter(self._file("memory", sandbox_id, "memory.oom_control"), "oom_kill")
@@ -264,6 +274,13 @@ def _counter(path: Path, name: str) -> int:
 def _counter_if_there(path: Path, name: str) -> int:
     try:
         return _counter(path, name)
+    except FileNotFoundError:
+        return 0
+
+
+def _number_if_there(path: Path) -> int:
+    try:
+        return int(path.read_text())
     except FileNotFoundError:
         return 0
 

@@ -22,10 +22,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from socket import socket
-from typing import Final, TypeVar
+from typing import Final, TypeVar, get_args
 
 from atoll.model.ids import IdGenerator, SandboxId
-from atoll.model.runtime_metrics import RuntimeMetrics
+from atoll.model.runtime_metrics import RuntimeMetrics, StartedHow
 from atoll.runtime.contract import (
     Capabilities,
     NoRoomError,
@@ -53,12 +53,14 @@ from atoll.runtime.oci.deaths import Deaths
 from atoll.runtime.oci.disk import DISK_NAME
 from atoll.runtime.oci.disk_guard import DiskGuard
 from atoll.runtime.oci.layout import Layout
+from atoll.runtime.oci.limit_counts import LimitCounts
 from atoll.runtime.oci.oci_binary import OciBinary, OciRuntimeFailedError
 from atoll.runtime.oci.pool_keeper import PoolKeeper, Workshop
 from atoll.runtime.oci.record import Record, RecordDamagedError
 from atoll.runtime.oci.runner import Runner, StillThereError
 from atoll.runtime.oci.settings import OciSettings
 from atoll.runtime.oci.slots import SLOTS_MAX, NoSlotError, Slots
+from atoll.runtime.oci.stopwatch import Stopwatch
 from atoll.runtime.oci.zygote.keeper import Prospect
 
 T = TypeVar("T")
@@ -90,6 +92,9 @@ class Engine:
         binary = OciBinary(settings.oci_runtime, self._layout.oci_state)
         self._runner = Runner(self._layout, self._cgroups, binary, settings.zygote_user)
         self._boxes: dict[str, Box] = {}
+        self._limit_counts = LimitCounts(self._cgroups)
+        self._starts: dict[StartedHow, Stopwatch] = {how: Stopwatch() for how in get_args(StartedHow)}
+        self._fills = Stopwatch()
         self._slots = Slots(SLOTS_MAX)
         self._table = threading.Lock()  # guards boxes, slots and what is promised
         # Tidying never takes a box's lock, handling a death does: with one pool for both each could wait for the other.
@@ -129,8 +134,17 @@ class Engine:
         admission.check_spec(spec, _memory()["MemTotal"])
         with _machinery():
             below = image.find(self._settings.images_dir, self._settings.image)
-        made = self._with_pool_given_up(lambda: self._take_ready(spec, below) or self._create_anew(spec, below))
+        started_at = time.perf_counter()
+        made, how = self._with_pool_given_up(lambda: self._give(spec, below))
+        self._starts[how].count(time.perf_counter() - started_at)
         return made.sandbox()
+
+    def _give(self, spec: SandboxSpec, below: image.Image) -> tuple[Box, StartedHow]:
+        ready = self._take_ready(spec, below)
+        if ready is not None:
+            return ready, "ready"
+        made = self._create_anew(spec, below)
+        return made, made.how
 
     def _create_anew(self, spec: SandboxSpec, below: image.Image) -> Box:
         box = self._admit_new(spec, below.id)
@@ -145,21 +159,25 @@ class Engine:
 
     def start(self, sandbox_id: str) -> Sandbox:
         """Bring a stopped one back. Raises ``SandboxNotFoundError``, ``NoRoomError``."""
-        return self._with_pool_given_up(lambda: self._start(sandbox_id))
+        started_at = time.perf_counter()
+        box, is_fresh = self._with_pool_given_up(lambda: self._start(sandbox_id))
+        if is_fresh:
+            self._starts[box.how].count(time.perf_counter() - started_at)
+        return box.sandbox()
 
-    def _start(self, sandbox_id: str) -> Sandbox:
+    def _start(self, sandbox_id: str) -> tuple[Box, bool]:
         box = self._find(sandbox_id)
         with box.lock, _machinery():
             if box.is_destroyed:
                 raise SandboxNotFoundError(sandbox_id)
             if box.is_running:
-                return box.sandbox()
+                return box, False
             self._finish_freeing(box)
             below = image.find(self._settings.images_dir, box.record.image_id)
             self._admit_again(box)
             with self._pool.waiting():
                 self._bring_up(box, below)
-        return box.sandbox()
+        return box, True
 
     def dial(self, sandbox_id: str) -> socket:
         """Give a socket connected to the agent. Raises ``SandboxNotFoundError``, ``SandboxNotRunningError``."""
@@ -200,9 +218,34 @@ class Engine:
 
     def metrics(self) -> RuntimeMetrics:
         """Give what is counted."""
-        counts = self._pool.counts()
+        with self._table:
+            boxes = list(self._boxes.values())
+            committed, machine = self._committed(), self._machine()
+        for box in boxes:
+            if box.is_running:
+                self._limit_counts.look(box.record.id)
+        made = [box for box in boxes if box.is_made]
+        running = sum(box.is_running for box in made)
+        pooled, limits = self._pool.counts(), self._limit_counts.counts()
         return RuntimeMetrics(
-            pool_ready=counts.ready, pool_target=counts.target, pool_hits=counts.hits, pool_misses=counts.misses
+            pool_ready=pooled.ready,
+            pool_target=pooled.target,
+            pool_hits=pooled.hits,
+            pool_misses=pooled.misses,
+            sandboxes_running=running,
+            sandboxes_stopped=len(made) - running,
+            memory_bytes=self._cgroups.memory_bytes_of_all(),
+            memory_promised_bytes=committed.memory_bytes,
+            memory_promised_bytes_max=machine.memory_promised_bytes_max,
+            memory_free_bytes=machine.memory_free_bytes,
+            disk_promised_bytes=committed.disk_bytes,
+            disk_free_bytes=machine.disk_free_bytes,
+            memory_kills=limits.memory_kills,
+            pids_refused=limits.pids_refused,
+            zygote_ready=self._runner.has_zygote,
+            starts={how: stopwatch.durations() for how, stopwatch in self._starts.items()},
+            forks=self._runner.forks.durations(),
+            fills=self._fills.durations(),
         )
 
     def stop(self, sandbox_id: str) -> None:
@@ -377,10 +420,11 @@ class Engine:
         with self._table:
             self._boxes[sandbox_id] = box
         try:
-            with box.lock, _machinery():
-                self._make(box, below)
-            # Not under the lock: noticing that it died must not wait for this.
-            self._runner.warm(sandbox_id, below, lambda: self._pool.must_stop)
+            with self._fills.running():
+                with box.lock, _machinery():
+                    self._make(box, below)
+                # Not under the lock: noticing that it died must not wait for this.
+                self._runner.warm(sandbox_id, below, lambda: self._pool.must_stop)
         except BaseException:
             self._give_up_ready(box)
             raise
@@ -460,7 +504,9 @@ class Engine:
         run.process.close()
 
     def _tidy(self, box: Box, slot: int | None) -> None:
+        self._limit_counts.look(box.record.id)
         self._runner.tidy(box.record.id)
+        self._limit_counts.forget(box.record.id)
         with self._table:
             box.holds_memory = False
             if slot is not None:
@@ -550,6 +596,7 @@ class Engine:
         if box.run is not None:
             box.holds_memory = True
             self._slots.claim(box.run.slot)
+            self._limit_counts.adopt(sandbox_id)
             self._deaths.watch(box.run.process.pidfd, box)
         elif self._runner.has_run(sandbox_id):
             box.freeing = self._freeing.submit(self._tidy, box, None)

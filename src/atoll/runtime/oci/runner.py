@@ -32,6 +32,7 @@ from atoll.runtime.oci.layout import Layout
 from atoll.runtime.oci.oci_binary import OciBinary, OciRuntimeFailedError
 from atoll.runtime.oci.record import Record
 from atoll.runtime.oci.slots import IDS_PER_SLOT, first_host_id
+from atoll.runtime.oci.stopwatch import Stopwatch
 from atoll.runtime.oci.zygote import account
 from atoll.runtime.oci.zygote.birth import Birth, BirthError
 from atoll.runtime.oci.zygote.keeper import Prospect, Zygotes
@@ -77,6 +78,13 @@ class Runner:
         with suppress(OSError, OciRuntimeFailedError):  # tried again before the next one
             clear_zygote(layout, cgroups, binary)
         self._zygotes = Zygotes(self._zygote_parts(zygote_user))
+        self.forks = Stopwatch()
+        """Time that a fork takes by itself: to come to be, and to enter its walls once these are there."""
+
+    @property
+    def has_zygote(self) -> bool:
+        """Whether agents can be forked now."""
+        return self._zygotes.has_one
 
     def close(self) -> None:
         """End what helps to start sandboxes; those that run live on."""
@@ -132,8 +140,10 @@ class Runner:
             self._staged(record, image, first_id, namespace) as trees,
             Birth() as birth,
         ):
+            asked_at = time.perf_counter()
             zygote.fork(birth.its, namespace, listener, trees.log)
             birth.wait_until_born(namespace)
+            fork_s = time.perf_counter() - asked_at
             joined = {"user": f"/proc/{os.getpid()}/fd/{namespace}", "pid": f"/proc/{birth.pid}/ns/pid"}
             config = spec.build(self._plan(record, image, trees, first_id, joined))
             (bundle / "config.json").write_text(json.dumps(config))
@@ -143,7 +153,9 @@ class Runner:
                 self._cgroups.add(record.id, birth.pid)
                 process = InitProcess(birth.pid, record.id)
                 try:
+                    walls_there_at = time.perf_counter()
                     birth.enter(spec.agent_options(record.spec.disk_bytes), runtime_pid)
+                    self.forks.count(fork_s + time.perf_counter() - walls_there_at)
                     birth.check_walls(runtime_pid, first_id)
                 except BaseException:
                     process.kill()
@@ -180,7 +192,7 @@ class Runner:
             process.kill()
             process.close()
             raise
-        return Run(process, slot)
+        return Run(process, slot, kind)
 
     def warm(self, sandbox_id: str, image: Image, must_stop: Callable[[], bool]) -> None:
         """Warm the Python of a sandbox that was just brought up; other sandboxes go before it.
@@ -200,7 +212,7 @@ class Runner:
         if identity is None:
             return None
         try:
-            return Run(init_process.adopt(identity, sandbox_id), identity.slot)
+            return Run(init_process.adopt(identity, sandbox_id), identity.slot, identity.kind)
         except init_process.InitGoneError:
             return None
 

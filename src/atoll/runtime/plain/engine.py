@@ -211,7 +211,7 @@ class PlainRuntime:
 
     def _require_room(self) -> None:
         if sum(keeper.running for keeper in self._keepers.values()) >= self._running_max:
-            raise NoRoomError(f"{self._running_max} sandboxes run already")
+            raise NoRoomError(f"{self._running_max} sandboxes run already", reason="sandboxes")
 
     def _sandbox(self, sandbox_id: SandboxId, record: Record) -> Sandbox:
         keeper = self._keepers.get(sandbox_id)

@@ -81,6 +81,12 @@ class Zygotes:
         is_possible = self._parts is not None and image.preload and not self._is_impossible
         return Prospect.COMING if is_possible and self._failures <= _PROMISING_FAILURES_MAX else Prospect.NONE
 
+    @property
+    def has_one(self) -> bool:
+        """Whether there is one to fork from."""
+        with self._lock:
+            return self._current is not None and not self._current.process.has_ended
+
     def close(self) -> None:
         """End the zygote; sandboxes live on."""
         self._closing.set()
