@@ -34,12 +34,21 @@ class CallReader(Protocol[Event_co]):
 class AgentClient:
     """Speaks with one sandbox's agent, each operation on a connection of its own.
 
+    With ``keep`` the connection of a call that came to its end is handed over instead of closed: ``dial`` may give it
+    again to the same sandbox's next operation, if it is still quiet then.
     ``dial`` connects and bounds itself. Every method raises what ``dial`` raises, and ``AgentError``. The generators
     dial when first iterated; close them (``contextlib.aclosing``) to hang up, which interrupts the call.
     """
 
-    def __init__(self, dial: Callable[[], Awaitable[Stream]], *, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        dial: Callable[[], Awaitable[Stream]],
+        *,
+        keep: Callable[[Stream], Awaitable[None]] | None = None,
+        patience: Patience | None = None,
+    ) -> None:
         self._dial = dial
+        self._keep = keep
         self._patience = patience or Patience()
 
     async def hello(self) -> None:
@@ -144,23 +153,27 @@ class AgentClient:
     async def _call(
         self, request: Mapping[str, Any], reader: CallReader[Event], timeout_ms: int
     ) -> AsyncGenerator[Event, None]:
-        exchange = await self._open(request)
+        exchange = await self._open({**request, "keep": True} if self._keep else request)
+        finished = False
         try:
             deadline = _now() + timeout_ms / 1000 + self._patience.call_grace_s
-            finished = False
             while not finished:
                 frame_type, payload = await exchange.receive(until=deadline)
-                finished = frame_type is FrameType.RESULT
-                if finished:
-                    exchange.expect_end()
                 handed_over_at = _now()
-                for event in reader.take(frame_type, payload):
+                if frame_type is FrameType.RESULT:
+                    exchange.expect_end()
+                events = tuple(reader.take(frame_type, payload))
+                finished = frame_type is FrameType.RESULT
+                for event in events:
                     yield event
                 # The time that a slow reader above holds us up, and through the socket the agent too, is not the
                 # agent's.
                 deadline += _now() - handed_over_at
         finally:
-            await exchange.aclose()
+            if finished and self._keep is not None:
+                await self._keep(exchange.release())
+            else:
+                await exchange.aclose()
 
 
 def _now() -> float:

@@ -83,6 +83,10 @@ class Exchange:
         if self._frames or not self._decoder.at_boundary:
             raise AgentMisbehavedError("the agent went on after its final word")
 
+    def release(self) -> Stream:
+        """Give the connection for another operation; only after the final frame, when nothing else has come."""
+        return self._stream
+
     async def aclose(self) -> None:
         """Hang up. Never raises; may be repeated."""
         await self._stream.aclose()

@@ -14,8 +14,9 @@ _HIGH_WATER_BYTES: Final = 512 * 1024
 
 
 class Connection:
-    """Reads exactly one ``REQUEST``, then only watches for the host to hang up.
+    """Reads one ``REQUEST``, then only watches for the host to hang up, until the result is out.
 
+    The connection ends with its first result, unless ``is_kept`` was set: then the next ``REQUEST`` may come.
     ``on_request`` gets the request's payload. ``on_hangup`` is set by the operation and called at most once, when
     the host goes away before the result is out. ``on_partial`` is called when a request has grown and is not whole
     yet; it may close this connection. ``on_drained`` is called when ``is_congested`` turns false.
@@ -33,6 +34,7 @@ class Connection:
         self.on_drained: Callable[[], None] | None = None
         self.decoder = FrameDecoder()
         self.is_closed = False
+        self.is_kept = False
         self._sock = sock
         self._fd = sock.fileno()
         self._reactor = reactor
@@ -60,15 +62,19 @@ class Connection:
             self._write(notify=False)
 
     def finish(self, frame_type: FrameType, value: dict[str, Any]) -> None:
-        """Send the last frame and close once the host has it."""
+        """Send the last frame of an operation; close once the host has it, unless more may come."""
         try:
             frame = encode_json(frame_type, value)
         except (ProtocolError, UnicodeEncodeError):
-            frame = encode_json(FrameType.FAILURE, {"code": "internal", "message": "The answer cannot be encoded."})
+            frame_type = FrameType.FAILURE
+            frame = encode_json(frame_type, {"code": "internal", "message": "The answer cannot be encoded."})
         self.send(frame)
-        self._ended = True
         self.on_hangup = None
         self.on_drained = None
+        if self.is_kept and frame_type is FrameType.RESULT:
+            self.is_kept = self._requested = False
+            return
+        self._ended = True
         if not self._out:
             self.close()
 

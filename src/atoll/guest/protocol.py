@@ -1,8 +1,9 @@
 """The wire between host and guest agent: typed, length-prefixed frames over a byte stream.
 
-One connection carries one operation. The host sends one ``REQUEST`` (JSON with an ``op``), for uploads ``DATA``
-frames and an ``END``; the agent answers with output frames and then exactly one ``RESULT`` or ``FAILURE``.
-Hanging up cancels. Back-pressure is the stream's own.
+One connection carries one operation at a time. The host sends one ``REQUEST`` (JSON with an ``op``), for uploads
+``DATA`` frames and an ``END``; the agent answers with output frames and then exactly one ``RESULT`` or ``FAILURE``, and
+hangs up. After the ``RESULT`` to a ``python`` or ``shell`` with ``"keep": true`` it waits for another ``REQUEST``
+instead; an agent that is too old for this hangs up. Hanging up cancels. Back-pressure is the stream's own.
 
 Operations, their fields and their results:
 

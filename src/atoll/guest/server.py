@@ -21,6 +21,8 @@ _CONNECTIONS_MAX: Final = 64
 _UNREAD_BYTES_MAX: Final = 32 * 1024 * 1024
 _BATCH_FILES: Final = 256
 _REST_S: Final = 0.2
+# What comes often enough for a new connection each time to show.
+_KEEPING: Final = ("python", "shell")
 
 
 class Server:
@@ -79,7 +81,9 @@ class Server:
             connection.fail("bad_request", str(error))
 
     def _dispatch(self, connection: Connection, fields: dict[str, Any]) -> None:
-        match fields.get("op"):
+        op = fields.get("op")
+        connection.is_kept = op in _KEEPING and fields.get("keep") is True
+        match op:
             case "hello":
                 connection.finish(FrameType.RESULT, {"protocol": PROTOCOL_VERSION})
             case "python":

@@ -118,6 +118,10 @@ class Stream(Protocol):
         """Take all of ``data``, waiting while the other side does not read. Raises ``ConnectionError``."""
         ...
 
+    def is_quiet(self) -> bool:
+        """Tell whether the connection stands and nothing has come that was not read, without waiting."""
+        ...
+
     async def aclose(self) -> None:
         """Hang up, which cancels what the agent was doing for this stream. Never raises; may be repeated."""
         ...

@@ -51,6 +51,18 @@ class SocketStream:
         with self._operation():
             await asyncio.get_running_loop().sock_sendall(self._socket, data)
 
+    def is_quiet(self) -> bool:
+        """Tell whether the connection stands and nothing has come that was not read, without waiting."""
+        if self._closed:
+            return False
+        try:
+            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False  # something came, or the end did
+
     async def aclose(self) -> None:
         """Hang up at once and wake whoever waits in a read or a write. Never raises; may be repeated."""
         if self._closed:

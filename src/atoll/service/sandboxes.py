@@ -36,6 +36,7 @@ from atoll.runtime.contract import (
 )
 from atoll.service.access import no_container
 from atoll.service.failures import translate, translated
+from atoll.service.kept_streams import KeptStreams
 from atoll.service.limits import ServiceLimits
 from atoll.service.signals import Signals
 from atoll.service.tally import Tally
@@ -59,6 +60,7 @@ class Sandboxes:
         self._signals = signals
         self._unsettled: set[asyncio.Event] = set()
         self._flights: dict[SandboxId, asyncio.Task[SandboxId]] = {}
+        self._kept = KeptStreams()
         self._tallies: dict[SandboxId, Tally] = {}
         self._patience = Patience(
             answer_s=limits.agent_timeout_s,
@@ -107,16 +109,21 @@ class Sandboxes:
     async def reached(self, container: Container) -> AsyncIterator[AgentClient]:
         """Wake a container's sandbox now and give its agent, on a connection that is open already."""
         door = _Door(self, container)
-        with translated():
-            stream = await door.dial()
+        stream = await self._kept.take(door.sandbox_id)
+        if stream is None:
+            with translated():
+                stream = await door.dial()
         await self._begin_tally(door.sandbox_id)
         ready = [stream]
 
         async def dial() -> Stream:
             return ready.pop() if ready else await door.dial()
 
+        async def keep(stream: Stream) -> None:
+            await self._kept.put(door.sandbox_id, stream)
+
         try:
-            yield AgentClient(dial, patience=self._patience)
+            yield AgentClient(dial, keep=keep, patience=self._patience)
         finally:
             for unused in ready:
                 await finish(unused.aclose())
@@ -167,6 +174,8 @@ class Sandboxes:
         except RuntimeFailure as error:
             _LOG.warning("sandbox %s is still to be removed: %s", sandbox_id, error)
             self._signals.orphans.set()
+        finally:
+            await self._kept.drop(sandbox_id)
 
     async def observe(self) -> set[SandboxId]:
         """Give every sandbox there is, once each that was being made meanwhile has its row or is removed."""
@@ -179,11 +188,12 @@ class Sandboxes:
         return found
 
     async def aclose(self) -> None:
-        """End what is being woken."""
+        """End what is being woken, and hang up."""
         flights = tuple(self._flights.values())
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
+        await self._kept.aclose()
 
     async def dial(self, container: Container, sandbox_id: SandboxId) -> tuple[SandboxId, Stream]:
         """Connect to a container's agent by way of the sandbox last known; gives the sandbox that it was.

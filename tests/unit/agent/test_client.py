@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from atoll.agent.client import AgentClient
-from atoll.agent.errors import AgentGoneError, AgentMisbehavedError, AgentOverdueError, AgentRefusedError
+from atoll.agent.errors import AgentError, AgentGoneError, AgentMisbehavedError, AgentOverdueError, AgentRefusedError
 from atoll.agent.files import AgentFile, FileListing
 from atoll.agent.outcome import OutcomeType
 from atoll.agent.patience import Patience
@@ -79,14 +79,18 @@ class Stage:
     def __init__(self) -> None:
         self._plays: list[asyncio.Task[None]] = []
 
-    def client(self, script: Script, patience: Patience | None = None) -> AgentClient:
+    def client(self, script: Script, patience: Patience | None = None, keep: list[Stream] | None = None) -> AgentClient:
         async def dial() -> Stream:
             host_end, agent_end = socket.socketpair()
             agent = ScriptedAgent(await stream_from_socket(agent_end))
             self._plays.append(asyncio.ensure_future(self._play(script, agent)))
             return await stream_from_socket(host_end)
 
-        return AgentClient(dial, patience=patience)
+        async def put(stream: Stream) -> None:
+            if keep is not None:
+                keep.append(stream)
+
+        return AgentClient(dial, keep=None if keep is None else put, patience=patience)
 
     async def close(self) -> None:
         await asyncio.wait_for(asyncio.gather(*self._plays), 5)
@@ -373,6 +377,45 @@ class TestCalls:
         assert isinstance(events[-1], AgentShellEnded)
         assert events[-1].outcome.type is OutcomeType.TIMEOUT
         assert events[-1].files == (AgentFile("/mnt/data/a", 3, 4),)
+
+    async def test_a_connection_is_handed_over_after_a_clean_end(self, stage: Stage) -> None:
+        async def script(agent: ScriptedAgent) -> None:
+            for _ in range(2):
+                assert (await agent.request())["keep"] is True
+                await agent.say(result(PYTHON_OK))
+
+        kept: list[Stream] = []
+        client = stage.client(script, keep=kept)
+        await all_of(client.python("1", 1000, 100))
+        (stream,) = kept
+        assert stream.is_quiet()
+
+        async def again() -> Stream:
+            return stream
+
+        async def put(stream: Stream) -> None:
+            kept.append(stream)
+
+        await all_of(AgentClient(again, keep=put).python("1", 1000, 100))
+        assert kept == [stream, stream]
+        await stream.aclose()
+
+    @pytest.mark.parametrize(
+        "frames",
+        [
+            (failure("busy"),),
+            (result({}),),
+            (result(PYTHON_OK), b"x"),
+            (encode(FrameType.STDOUT, b"x"),),
+        ],
+        ids=["refusal", "nonsense", "more than the result", "no result"],
+    )
+    async def test_a_connection_is_not_handed_over_after_another(self, stage: Stage, frames: tuple[bytes, ...]) -> None:
+        kept: list[Stream] = []
+        patience = Patience(call_grace_s=0.05)
+        with pytest.raises(AgentError):
+            await all_of(stage.client(says(*frames), patience, keep=kept).python("1", 0, 100))
+        assert kept == []
 
     async def test_a_request_too_large_for_one_message_is_refused_before_dialling(self) -> None:
         async def dial() -> Stream:

@@ -100,6 +100,22 @@ async def a_cancelled_read_leaves_the_stream_usable(left: Stream, right: Stream)
     assert await left.read(100) == b"still here"
 
 
+async def it_is_quiet_until_something_comes(left: Stream, right: Stream) -> None:
+    assert left.is_quiet()
+    await right.write(b"ab")
+    assert not left.is_quiet()
+    assert await left.read(1) == b"a"
+    assert not left.is_quiet()
+    assert await left.read(1) == b"b"
+    assert left.is_quiet()
+
+
+async def it_is_not_quiet_once_either_side_hung_up(left: Stream, right: Stream) -> None:
+    await right.aclose()
+    assert not left.is_quiet()
+    assert not right.is_quiet()
+
+
 def is_open(descriptor: int) -> bool:
     try:
         os.fstat(descriptor)
@@ -122,6 +138,8 @@ def is_open(descriptor: int) -> bool:
         after_hanging_up_nothing_can_be_written,
         what_was_said_before_hanging_up_can_be_read_after_a_failed_write,
         a_cancelled_read_leaves_the_stream_usable,
+        it_is_quiet_until_something_comes,
+        it_is_not_quiet_once_either_side_hung_up,
     ],
 )
 def test_stream(scenario: Scenario, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:

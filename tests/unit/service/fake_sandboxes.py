@@ -49,6 +49,9 @@ class MemoryStream:
         if data:
             await self._outgoing.put(data)
 
+    def is_quiet(self) -> bool:
+        return not (self.closed or self._rest or self._incoming.qsize())
+
     async def aclose(self) -> None:
         if not self.closed:
             self.closed = True
@@ -88,6 +91,7 @@ class FakeSandbox:
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     streams: set[MemoryStream] = field(default_factory=set)
     interrupted_by_hang_up: int = 0
+    requests: list[str] = field(default_factory=list)
 
     def connect(self) -> Stream:
         host, guest = stream_pair()
@@ -116,12 +120,16 @@ class FakeSandbox:
     async def _serve(self, stream: MemoryStream) -> None:
         connection = Connection(stream)
         try:
-            kind, payload = await connection.frame()
-            assert kind is FrameType.REQUEST
-            if self.lies is not None:
-                await stream.write(self.lies)
-                return
-            await Agent(self, connection).answer(decode_json(payload))
+            is_kept = True
+            while is_kept:
+                kind, payload = await connection.frame()
+                assert kind is FrameType.REQUEST
+                if self.lies is not None:
+                    await stream.write(self.lies)
+                    return
+                request = decode_json(payload)
+                await Agent(self, connection).answer(request)
+                is_kept = request.get("keep") is True and not connection.refused
         except (HungUpError, ConnectionError):
             pass
         finally:
@@ -135,6 +143,7 @@ class Connection:
         self.stream = stream
         self._decoder = FrameDecoder()
         self._frames: list[tuple[FrameType, bytes]] = []
+        self.refused = False
 
     async def frame(self) -> tuple[FrameType, bytes]:
         while not self._frames:
@@ -158,6 +167,7 @@ class Connection:
         await self.stream.write(encode(kind, text.encode()))
 
     async def refuse(self, code: str) -> None:
+        self.refused = True
         await self.say(FrameType.FAILURE, {"code": code, "message": code})
 
 
@@ -223,6 +233,7 @@ class Agent:
         await self._connection.say(FrameType.RESULT, {})
 
     async def _python(self, request: dict[str, Any]) -> None:
+        self._sandbox.requests.append(request["code"])
         outcome, files = await self._run(request["code"].splitlines())
         if outcome is not None:
             await self._connection.say(

@@ -36,6 +36,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     life.daemons_end_too,
     dialling.many_streams_are_open_at_once,
     dialling.a_closed_stream_is_of_no_use,
+    dialling.a_stream_that_ended_is_not_quiet,
     dialling.hanging_up_cancels_the_call,
     dialling.much_data_goes_both_ways,
     measuring.usage_follows_what_is_used,

@@ -38,6 +38,16 @@ async def a_closed_stream_is_of_no_use(bench: Bench) -> None:
     require(await stream.read(1) == b"", "read after aclose gives the end")
 
 
+async def a_stream_that_ended_is_not_quiet(bench: Bench) -> None:
+    """``is_quiet`` tells a stream that can be used again from one whose sandbox was stopped."""
+    sandbox = await bench.create()
+    stream = await bench.runtime.dial(sandbox.id)
+    require(stream.is_quiet(), "a new stream is quiet")
+    await bench.runtime.stop(sandbox.id)
+    require(not stream.is_quiet(), "a stream to a stopped sandbox is not quiet")
+    await stream.aclose()
+
+
 async def hanging_up_cancels_the_call(bench: Bench) -> None:
     """Closing the stream of a call ends its command, and the next call gets its turn."""
     sandbox = await bench.create()
