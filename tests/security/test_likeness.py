@@ -32,6 +32,11 @@ _own = {
     "signals": {str(n): str(signal.getsignal(n)).split(" at ")[0] for n in (2, 13, 15, 25)},
     "main": sorted(vars(sys.modules["__main__"])), "modules": [m for m in sys.modules if m.startswith("atoll")],
     "stdin": os.readlink("/proc/self/fd/0"), "encoding": sys.stdout.encoding, "hooks": len(sys.meta_path),
+    "shell": {
+        "folders": [str(folder) for folder in _dh], "started in": get_ipython().starting_dir, "input": input.__name__,
+        "count": get_ipython().execution_count, "last": repr(_), "results": dict(Out), "home": get_ipython().home_dir,
+        "traits": sorted(name for name in get_ipython().trait_names()),
+    },
     "owner": os.stat("/proc/self/mem").st_uid, "userns": open("/proc/self/uid_map").read().split()[0::2],
 }
 print(json.dumps(_own))

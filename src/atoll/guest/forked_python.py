@@ -8,6 +8,7 @@ import random
 import signal
 import site
 import sys
+from types import ModuleType
 from typing import Any, Final
 
 from atoll.guest import kernel
@@ -62,11 +63,18 @@ def renew_randomness() -> None:
 
 
 _generators: Final[list[Any]] = []
+_own_modules: Final[list[str]] = []
+_hidden: Final[list[ModuleType]] = []
 
 
-def note_generators() -> None:
-    """Remember every generator that imported modules keep, for each fork to renew; before they are frozen."""
+def prepare() -> None:
+    """Look for what each fork has to find, while everything in memory is still this process's own.
+
+    A look at every module or object writes to the memory of each (its reference count), and in a fork that is a copy.
+    These are the generators that imported modules keep, and the agent's modules.
+    """
     _generators.extend(one for one in gc.get_objects() if _is_generator(one))
+    _own_modules.extend(name for name in sys.modules if name.partition(".")[0] == _OWN_PACKAGE)
 
 
 def _is_generator(one: object) -> bool:
@@ -92,9 +100,8 @@ def _set_signals() -> None:
 
 
 def _hide_agent() -> None:
-    """Take the agent's modules out of people's way: their names are their own."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == _OWN_PACKAGE]:
-        del sys.modules[name]
+    """Take the agent's modules out of people's way: their names are their own. To free them would copy their memory."""
+    _hidden.extend(sys.modules.pop(name) for name in _own_modules)
 
 
 def _add_user_packages() -> None:

@@ -149,10 +149,9 @@ def serve(control: int, acknowledge: int, data_dir: str) -> None:
     interrupts = _Interrupts()
     channel = Channel(control, acknowledge)
     _replace_streams()
-    _replace_input()
     prepare_plots()
-    shell = _make_shell(Pictures(channel, data_dir))
-    _show_plots()
+    shell = _Shell.instance() if _Shell.initialized() else _make_shell()
+    shell.enter(Pictures(channel, data_dir))
     sys.path.insert(0, "")
     sys.addaudithook(_flush_before_processes)
     channel.send(_EVENT, {"event": "ready"})
@@ -167,10 +166,22 @@ def serve(control: int, acknowledge: int, data_dir: str) -> None:
 
 
 def rehearse() -> None:
-    """Do what a first call does, for the modules that it imports; for a process that ends afterwards."""
-    shell = _make_shell(None)
-    _show_plots()
-    shell.run_cell("1 + 1;")  # type: ignore[no-untyped-call]
+    """Do what first calls do, for the modules that this imports; for a process that ends afterwards."""
+    shell = _make_shell()
+    shell.enter(Pictures(None, os.devnull))
+    with contextlib.redirect_stdout(io.StringIO()):
+        for code in ("1 + 1", "1 / 0", "import asyncio"):
+            shell.run_cell(code)  # type: ignore[no-untyped-call]
+
+
+def prepare() -> None:
+    """Do all of a start that needs no sandbox: forks find the shell made, and gone through what calls go through."""
+    import_path = list(sys.path)
+    shell = _make_shell()
+    shell.run_cell("None", store_history=False, silent=True)  # type: ignore[no-untyped-call]
+    if shell.display_formatter is not None:  # what a cell shows would stay in people's `_`
+        shell.display_formatter.format(1)  # type: ignore[no-untyped-call]
+    sys.path[:] = import_path
 
 
 def _run(shell: "_Shell", interrupts: "_Interrupts", code: str) -> bool:
@@ -221,7 +232,7 @@ class _Interrupts:
 class Pictures:
     """Saves images under free names in the data folder and shows them."""
 
-    def __init__(self, channel: Channel, data_dir: str) -> None:
+    def __init__(self, channel: Channel | None, data_dir: str) -> None:
         self._channel = channel
         self._data_dir = data_dir
         self._next: dict[str, int] = {}
@@ -240,7 +251,7 @@ class Pictures:
             where = f"; it is in the file {name}" if name else ""
             print(f"[atoll] An image of {len(data)} bytes is too large to be shown{where}.")
             return True
-        return self._channel.send_image(media_type, data)
+        return self._channel is not None and self._channel.send_image(media_type, data)
 
     def _save(self, extension: str, data: bytes) -> str | None:
         for number in range(self._next.get(extension, 1), _FIGURES_MAX):
@@ -322,6 +333,14 @@ class _Shell(InteractiveShell):
 
     pictures: Pictures | None = None
 
+    def enter(self, pictures: Pictures) -> None:
+        """Be where people's code runs; a shell that was made before there was such a place has been elsewhere."""
+        self.pictures = pictures
+        here = Path.cwd()
+        self.starting_dir = str(here)
+        if self.history_manager is not None:
+            self.history_manager.dir_hist[:] = [here]
+
     def init_profile_dir(self, profile_dir: object) -> None:  # noqa: ARG002 - IPython's signature
         """Have none: it would be made on disk at every start, which a full disk refuses."""
         self.profile_dir = None
@@ -379,7 +398,8 @@ def _print_exit(code: object) -> None:
     print(f"[atoll] The code asked to exit{status}: the call ends here, Python and its variables live on.")
 
 
-def _make_shell(pictures: Pictures | None) -> _Shell:
+def _make_shell() -> _Shell:
+    _replace_input()
     config = Config()
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
@@ -391,9 +411,9 @@ def _make_shell(pictures: Pictures | None) -> _Shell:
     warnings.filterwarnings("ignore", message="To exit: use")
     warnings.filterwarnings("ignore", message="You executed the system command")
     shell: _Shell = _Shell.instance(config=config)
-    shell.pictures = pictures
     shell.loop_runner = _run_coroutine
     shell.autoawait = True
+    _show_plots()
     return shell
 
 

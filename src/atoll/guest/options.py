@@ -1,6 +1,5 @@
 """What the agent is told at its start: where data is, whom people's code runs as, and how much it may use."""
 
-import argparse
 import os
 import pwd
 from collections.abc import Sequence
@@ -12,6 +11,9 @@ from atoll.guest.protocol import DATA_ROOT
 
 _PATH_DEFAULT: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _FILE_BYTES_MAX_DEFAULT: Final = 64 * 1024**3
+_NOFILE_MAX_DEFAULT: Final = 65536
+_NUMBERS: Final = ("listen-fd", "uid", "gid", "file-bytes-max", "nofile-max")
+_NAMES: Final = frozenset({*_NUMBERS, "data-dir", "home", "python", "network", "env"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,38 +40,60 @@ class Options:
 
 
 def parse(arguments: Sequence[str], environment: dict[str, str], executable: str) -> Options:
-    """Read the command line. ``environment`` is the agent's own: only ``PATH`` (and in plain ``HOME``) pass on."""
-    parser = argparse.ArgumentParser(prog="atoll.guest", description="Atoll's agent inside a sandbox.")
-    parser.add_argument("--listen-fd", type=int, required=True, help="a listening Unix stream socket")
-    parser.add_argument("--data-dir", default=DATA_ROOT, help="the folder that is called /mnt/data outside")
-    parser.add_argument("--uid", type=int, help="run people's code as this user (default: the agent's own)")
-    parser.add_argument("--gid", type=int, help="and group (default: the same number as --uid)")
-    parser.add_argument("--home", help="home folder of people's code")
-    parser.add_argument("--file-bytes-max", type=int, default=_FILE_BYTES_MAX_DEFAULT)
-    parser.add_argument("--nofile-max", type=int, default=65536)
-    parser.add_argument("--python", default=executable, help="interpreter of people's Python")
-    parser.add_argument("--network", default="disabled", help="the network policy's type")
-    parser.add_argument(
-        "--env", action="append", default=[], metavar="NAME=VALUE", help="for people's code; repeatable"
-    )
-    given = parser.parse_args(arguments)
-    uid = None if given.uid is None or given.uid == os.geteuid() else given.uid
-    gid = None if uid is None else (uid if given.gid is None else given.gid)
-    data_dir = str(Path(given.data_dir).absolute())
+    """Read the command line, ``--NAME VALUE`` each. ``environment`` is the agent's own: only ``PATH`` (and in plain
+    ``HOME``) pass on.
+
+    - ``--listen-fd``: a listening Unix stream socket; the only one that must be there
+    - ``--data-dir``: the folder that is called /mnt/data outside
+    - ``--uid``, ``--gid``: whom people's code runs as (default: the agent's own user; the group of the same number)
+    - ``--home``: home folder of people's code
+    - ``--file-bytes-max``, ``--nofile-max``: limits of people's code
+    - ``--python``: interpreter of people's Python
+    - ``--network``: the network policy's type
+    - ``--env NAME=VALUE``: for people's code; repeatable
+
+    Only Atoll writes this line. Raises ``ValueError`` when it is none.
+    """
+    given, extra = _read(arguments)
+    number = {name: int(given[name]) for name in _NUMBERS if name in given}
+    uid = number.get("uid")
+    uid = None if uid == os.geteuid() else uid
+    gid = None if uid is None else number.get("gid", uid)
+    data_dir = str(Path(given.get("data-dir", DATA_ROOT)).absolute())
     people = People(
         uid=uid,
         gid=gid,
         data_dir=data_dir,
-        environment=_environment(uid, given.home, data_dir, environment) | dict(_pair(text) for text in given.env),
-        file_bytes_max=given.file_bytes_max,
-        nofile_max=given.nofile_max,
+        environment=_environment(uid, given.get("home"), data_dir, environment) | extra,
+        file_bytes_max=number.get("file-bytes-max", _FILE_BYTES_MAX_DEFAULT),
+        nofile_max=number.get("nofile-max", _NOFILE_MAX_DEFAULT),
     )
     return Options(
-        listen_fd=given.listen_fd,
-        python=given.python,
-        network_is_disabled=given.network == "disabled",
+        listen_fd=number["listen-fd"],
+        python=given.get("python", executable),
+        network_is_disabled=given.get("network", "disabled") == "disabled",
         people=people,
     )
+
+
+def _read(arguments: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Give the options by name, and what ``--env`` says. Without ``argparse``, which every fork would pay for."""
+    given: dict[str, str] = {}
+    extra: dict[str, str] = {}
+    if len(arguments) % 2:
+        raise ValueError(f"{arguments[-1]!r} has no value")
+    for option, value in zip(arguments[::2], arguments[1::2], strict=True):
+        name = option.removeprefix("--")
+        if option == name or name not in _NAMES:
+            raise ValueError(f"{option!r} is no option of the agent")
+        if name == "env":
+            key, _, text = value.partition("=")
+            extra[key] = text
+        else:
+            given[name] = value
+    if "listen-fd" not in given:
+        raise ValueError("--listen-fd is missing")
+    return given, extra
 
 
 def _environment(uid: int | None, home: str | None, data_dir: str, own: dict[str, str]) -> dict[str, str]:
@@ -96,8 +120,3 @@ def _environment(uid: int | None, home: str | None, data_dir: str, own: dict[str
         # Otherwise importing a module from the data folder would put a __pycache__ among people's files.
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, _, value = text.partition("=")
-    return name, value

@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Final, NoReturn
 
 from atoll.guest.options import People
@@ -147,7 +146,11 @@ def _limit(people: People) -> None:
     # processes still cannot look in: until it has become one of theirs (which resets this), its user is another.
     _LIBC.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_bytes(b"1000")
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        try:
+            os.write(descriptor, b"1000")
+        finally:
+            os.close(descriptor)
     with contextlib.suppress(OSError):
         os.nice(_NICE)
     os.umask(0o022)

@@ -109,8 +109,9 @@ def preload(modules: list[str], environment: dict[str, str]) -> None:
     for module in _rehearse(kernel.rehearse):
         with contextlib.suppress(Exception):
             importlib.import_module(module)
+    kernel.prepare()
     gc.collect()
-    forked_python.note_generators()
+    forked_python.prepare()
     gc.freeze()
 
 
