@@ -7,15 +7,12 @@ supervisor, the preloaded Python that agents are forked from, the pool, page tab
 in it. Needs root, the default image, and memory for 500 containers.
 """
 
-import os
-import statistics
 import sys
-import time
 
 from benchmarks.arguments import arguments
 from benchmarks.client import BenchmarkClient
 from benchmarks.measure import Value, measure
-from benchmarks.memory import MB, available_bytes
+from benchmarks.memory import MB, settled_available_bytes
 from benchmarks.report import Report
 from benchmarks.server import client_of, make_server
 
@@ -56,16 +53,6 @@ def main() -> None:
 def fill(client: BenchmarkClient) -> None:
     """Make a container that has run pandas code."""
     client.python(client.create(), CODE, expect="250000\n")
-
-
-def settled_available_bytes() -> int:
-    """Give the host's available memory: what is still to be written is written, and one second's median taken."""
-    os.sync()
-    samples = []
-    for _ in range(10):
-        samples.append(available_bytes())
-        time.sleep(0.1)
-    return round(statistics.median(samples))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,16 @@ class Report:
         self._machine = machine()
         self._rows: list[Row] = []
         self._ratios: dict[str, float | None] = {}
+        self._more: dict[str, object] = {}
+
+    @property
+    def path(self) -> Path:
+        """The file that is written."""
+        return self._path
+
+    def tell(self, name: str, value: object) -> None:
+        """Take what else belongs into the file, under a key of its own."""
+        self._more[name] = value
 
     def add(self, *rows: Row) -> None:
         """Take rows, and show them."""
@@ -44,6 +54,7 @@ class Report:
             "script": self._script,
             "machine": self._machine,
             **({"settings": self._settings} if self._settings else {}),
+            **self._more,
             "figures": [asdict(row) for row in self._rows],
             "ratios": self._ratios,
         }

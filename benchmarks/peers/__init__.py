@@ -1,0 +1,1 @@
+"""Programs that run in the peers' own Python; nothing of the project imports them, and they import nothing of it."""
