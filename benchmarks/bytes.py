@@ -12,15 +12,13 @@ import hashlib
 import os
 import sys
 import tempfile
-import time
-from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.arguments import arguments
 from benchmarks.client import BenchmarkClient
-from benchmarks.measure import Figures, Value, figures
+from benchmarks.measure import Figures, Value, measure_in_turn
 from benchmarks.memory import MB
 from benchmarks.plain_files import plain_files_server
 from benchmarks.report import Report
@@ -64,8 +62,9 @@ def main() -> None:
             transfers = Transfers(server, FileTransfers(plain_url), source)
             transfers.check()
             with PeakGrowth(server) as growth:
-                rows = measure_in_turn(transfers.actions(), options.rounds)
-    report.add(*rows.values())
+                # What one row left to be written is not the next one's to wait for.
+                rows = measure_in_turn(transfers.actions(), runs=options.rounds, before=os.sync)
+    report.add(Value("size of the file", options.mib, "MiB"), *rows.values())
     for row in rows.values():
         report.add(Value(f"speed of {row.name}", speed_mb(row, options.mib), "MB/s", row.runs, row.failures))
     for name, peak in growth.growth_bytes.items():
@@ -137,26 +136,6 @@ class Transfers:
     def _all(self, size: object) -> None:
         if size != self._size:
             raise RuntimeError(f"{size} of {self._size} bytes came over")
-
-
-def measure_in_turn(actions: dict[str, Callable[[], object]], rounds: int) -> dict[str, Figures]:
-    """Time each action once a round; give a row for each."""
-    times_ms: dict[str, list[float]] = defaultdict(list)
-    failures: dict[str, list[str]] = defaultdict(list)
-    for _ in range(rounds):
-        for name, action in actions.items():
-            os.sync()  # what the one before left to be written is not this one's to wait for
-            began = time.perf_counter()
-            try:
-                action()
-            except Exception as error:  # noqa: BLE001 - whatever went wrong, it is a failure to be counted
-                failures[name].append(repr(error))
-            else:
-                times_ms[name].append((time.perf_counter() - began) * 1000)
-    return {
-        name: figures(name, times_ms[name], failures[name], took_s=max(sum(times_ms[name]) / 1000, 1e-9))
-        for name in actions
-    }
 
 
 def random_file(path: Path, mib: int) -> Path:

@@ -132,4 +132,35 @@ PROMISES: Final = (
         script="last_active",
         bounds=(value("last_active_at goes backwards by a kill -9, at most", "at most", 1, "s"),),
     ),
+    Promise(
+        text="A page of 100 of 1,000,000 containers, anywhere in the list, with and without `name`, also against the same "
+        "of 1,000 in one run",
+        script="listing",
+        bounds=(
+            value("many containers", "at least", 1_000_000, "rows"),
+            p50("page of 100 of many containers", 5),
+            p50("page of 100 of many containers, by name", 5),
+            ratio("page of 100 of many containers / page of 100 of few containers", "at most", 1.5),
+            ratio("page of 100 of many containers, by name / page of 100 of few containers, by name", "at most", 1.5),
+        ),
+        in_readme=True,
+    ),
+    Promise(
+        text="512 MiB in and out, against the same bytes copied to and from a file by a plain server of the same "
+        "framework in one run",
+        script="bytes",
+        bounds=(
+            value("size of the file", "at least", 512, "MiB"),
+            ratio("plain server: a body into a file / upload to /v1/files", "at least", 0.5),
+            ratio("plain server: a body into a file / upload into a container", "at least", 0.5),
+            ratio("plain server: a file into an answer / download from /v1/files", "at least", 0.5),
+            ratio("plain server: a file into an answer / download from a container", "at least", 0.5),
+        ),
+        in_readme=True,
+    ),
+    Promise(
+        text="How much any process grows over that, ranges and parallel downloads included",
+        script="bytes",
+        bounds=(value("growth of the process that grew most", "at most", 64, "MB"),),
+    ),
 )

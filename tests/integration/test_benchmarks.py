@@ -13,10 +13,12 @@ from benchmarks.verdict import judge
 from tests.harness.server import PROJECT_DIR
 
 IN_SMALL = {
+    "bytes": ["--mib=16", "--rounds=1"],
     "churn": ["--seconds=1"],
     "density": ["--containers=2"],
     "first_output": ["--runs=2", "--bursts=1"],
     "last_active": ["--runs=1"],
+    "listing": ["--many=2000", "--runs=10"],
     "start": ["--runs=1"],
 }
 

@@ -4,6 +4,7 @@ import logging
 from functools import partial
 
 from atoll.model.containers import Container, ContainerStatus
+from atoll.reconcile.abreast import abreast
 from atoll.service.app import Services
 from atoll.store import containers
 
@@ -22,7 +23,7 @@ async def expire_containers(services: Services) -> int:
     expired = 0
     while True:
         due = await services.database.scan(partial(containers.due, now=services.activity.now(), rows_max=_ROWS_AT_ONCE))
-        marked = [await _expire(services, container) for container in due]
+        marked = await abreast(partial(_expire, services), due)
         expired += sum(marked)
         if len(due) < _ROWS_AT_ONCE or not any(marked):
             return expired

@@ -3,6 +3,7 @@
 import logging
 
 from atoll.model.errors import SandboxFailedError
+from atoll.reconcile.abreast import abreast
 from atoll.service.app import Services
 from atoll.store import containers
 
@@ -24,5 +25,5 @@ async def remove_orphans(services: Services) -> int:
     orphans = sorted(observed - named)
     for orphan in orphans:
         _LOG.warning("sandbox %s belongs to no container; removing it", orphan)
-        await services.sandboxes.discard(orphan)
+    await abreast(services.sandboxes.discard, orphans)
     return len(orphans)
