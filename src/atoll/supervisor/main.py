@@ -71,4 +71,5 @@ def _open_engine(settings: SupervisorSettings) -> Engine:
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     machine_limits.raise_all()
     system_calls.unshare_mounts()
+    system_calls.adopt_orphans()
     return Engine(settings.oci)

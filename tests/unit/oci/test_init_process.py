@@ -79,3 +79,13 @@ def test_one_that_has_ended_is_not(running: "subprocess.Popen[bytes]", group: st
 def test_a_program_with_a_wicked_name() -> None:
     stat = "12 (a) R 1 (x) S " + " ".join(str(number) for number in range(4, 53))
     assert init_process._start_ticks(stat) == 22
+
+
+def test_a_child_is_collected_when_it_is_let_go_of(group: str) -> None:
+    pid = os.posix_spawn("/bin/sleep", ["sleep", "600"], {})
+    process = InitProcess(pid, group)
+    process.kill()
+    assert process.wait(10)
+    process.close()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)

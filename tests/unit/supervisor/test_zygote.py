@@ -73,6 +73,19 @@ async def test_a_zygote_killed_while_sandboxes_are_made(make_oci_machine: MakeMa
     wait_until(lambda: not machine.held_by_sandboxes(), what="everything freed")
 
 
+async def test_nothing_that_has_ended_waits_to_be_collected(make_oci_machine: MakeMachine) -> None:
+    """A sandbox's pid namespace ends no sooner than that."""
+    machine = make_oci_machine()
+    machine.wait_for_zygote()
+    client = machine.client()
+    sandbox = await client.create(SPEC)
+    assert machine.kind(sandbox.id) == "forked"
+    assert [pid for pid in host.children_of(machine.pid) if not host.is_alive(pid)] == []
+    await client.destroy(sandbox.id)
+    assert [pid for pid in host.children_of(machine.pid) if not host.is_alive(pid)] == []
+    await client.aclose()
+
+
 def _wait_for_another(machine: OciMachine, zygote: int) -> None:
     wait_until(lambda: machine.wait_for_zygote() != zygote, what="another zygote")
 

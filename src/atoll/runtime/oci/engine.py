@@ -175,6 +175,7 @@ class Engine:
             self._finish_freeing(box)
             below = image.find(self._settings.images_dir, box.record.image_id)
             self._admit_again(box)
+            self._runner.wait_for_disk(sandbox_id)
             with self._pool.waiting():
                 self._bring_up(box, below)
         return box, True

@@ -99,8 +99,10 @@ class InitProcess:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def close(self) -> None:
-        """Let go of the handle, which is for when the process has ended."""
+        """Let go of the handle, which is for when the process has ended; a child of this process's is collected."""
         self._is_closed = True
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
         os.close(self.pidfd)
 
 

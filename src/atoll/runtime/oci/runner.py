@@ -103,8 +103,7 @@ class Runner:
         self._disks.make(self._layout.folder(record.id), record.spec.disk_bytes)
 
     def bring_up(self, record: Record, image: Image, slot: int) -> Run:
-        """Start a sandbox on its disk. When it fails, :meth:`tidy` removes what there is."""
-        self._wait_for_disk(record.id)
+        """Start a sandbox on its disk, which nobody uses. When it fails, :meth:`tidy` removes what there is."""
         zygote = self._zygotes.ready(image)
         if zygote is not None:
             try:
@@ -112,7 +111,7 @@ class Runner:
             except _FORK_FAILURES as error:
                 _log.warning("%s could not be forked and is started cold: %s", record.id, error)
                 self.tidy(record.id)
-                self._wait_for_disk(record.id)
+                self.wait_for_disk(record.id)
         return self._bring_up_cold(record, image, slot)
 
     def _bring_up_cold(self, record: Record, image: Image, slot: int) -> Run:
@@ -164,6 +163,7 @@ class Runner:
             finally:
                 # It has made the namespaces, which the agent now holds; nothing is ever to run in it.
                 runtime_process.kill()
+                runtime_process.wait(_END_TIMEOUT_S)
                 runtime_process.close()
         return self._take(record, process, slot, "forked")
 
@@ -232,15 +232,19 @@ class Runner:
     def tidy(self, sandbox_id: str) -> None:
         """Remove all that a run leaves, its processes too, except record and disk; what is not there is no error."""
         self._empty_cgroup(sandbox_id)
+        if not self._binary.leaves_only_files:
+            self._delete(sandbox_id)
+        self._cgroups.remove(sandbox_id)
+        shutil.rmtree(self._layout.oci_state / sandbox_id, ignore_errors=True)
+        self._layout.forget_run(sandbox_id)
+
+    def _delete(self, sandbox_id: str) -> None:
         bundle = self._layout.bundle(sandbox_id)
         bundle.mkdir(mode=0o700, exist_ok=True)
         try:
             self._binary.delete(sandbox_id, bundle / "runtime.log")
         except OciRuntimeFailedError as error:
             _log.warning("%s is removed without the OCI runtime: %s", sandbox_id, error)
-        self._cgroups.remove(sandbox_id)
-        shutil.rmtree(self._layout.oci_state / sandbox_id, ignore_errors=True)
-        self._layout.forget_run(sandbox_id)
 
     def has_run(self, sandbox_id: str) -> bool:
         """Whether there is something to tidy."""
@@ -280,8 +284,11 @@ class Runner:
             joined=joined or {},
         )
 
-    def _wait_for_disk(self, sandbox_id: str) -> None:
-        """Wait until the last run has let go of the disk: mounted twice, a file system is lost."""
+    def wait_for_disk(self, sandbox_id: str) -> None:
+        """Wait until the last run has let go of the disk: mounted twice, a file system is lost.
+
+        Raises ``StillThereError``.
+        """
         deadline = time.monotonic() + _END_TIMEOUT_S
         while loop_device.backs(sandbox_id):
             if time.monotonic() > deadline:

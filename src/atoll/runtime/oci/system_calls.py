@@ -32,6 +32,8 @@ _MOUNT_ATTR_NODEV: Final = 4
 _MOUNT_ATTR_IDMAP: Final = 0x00100000
 _LINUX_CAPABILITY_VERSION_3: Final = 0x20080522
 
+_PR_SET_CHILD_SUBREAPER: Final = 36
+
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -43,6 +45,14 @@ def unshare_mounts() -> None:
     """
     _check(_libc.unshare(CLONE_NEWNS), "unshare")
     _check(_libc.mount(None, b"/", None, ctypes.c_ulong(_MS_REC | _MS_SLAVE), None), "/")
+
+
+def adopt_orphans() -> None:
+    """Be the parent of every process below this one whose own parent ends; whoever started it collects it.
+
+    A pid namespace ends only when all that was ever in it is collected, and the host's own init may take its time.
+    """
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0), "prctl")
 
 
 def mount(source: str, target: Path, fs_type: str, flags: int, options: str = "") -> None:
