@@ -12,7 +12,7 @@ alike. Failures are counted; who cannot run here says why. Everything that is st
 default image.
 
 Results: `compare.json`, `compare.md` and `compare.svg`; those in `benchmarks/results` are put into
-`docs/reference/comparison.md`, too.
+`docs/reference/comparison.md`, too. With `--only` or `--without` they are called `compare_some`.
 """
 
 import contextlib
@@ -41,6 +41,7 @@ from benchmarks.report import RESULTS, Report
 from tests.harness.server import IMAGES_DIR, PROJECT_DIR
 
 SCRIPT = "compare"
+SOME = "compare_some"  # the name of what is not the whole field, and does not belong into the docs
 PAGE = PROJECT_DIR / "docs/reference/comparison.md"
 PEERS_DIR = PROJECT_DIR / "build/venv-peers"
 
@@ -82,7 +83,7 @@ def main() -> None:
     parser.add_argument("--render", action="store_true", help="measure nothing; write the newest result again")
     options = parser.parse_args()
     if options.render:
-        render(options.results)
+        render(options.results, SCRIPT)
         return
     try:
         kinds = pick(options.only, options.without)
@@ -91,7 +92,8 @@ def main() -> None:
     if options.install:
         install(packages(kinds))
     signal.signal(signal.SIGTERM, _end)
-    report = Report(SCRIPT, folder=options.results)
+    script = SCRIPT if len(kinds) == len(FIELD) else SOME
+    report = Report(script, folder=options.results)
     report.tell("work", {"rounds": options.rounds, "calls": options.calls, "alive": options.alive})
     try:
         with prepared(IMAGES_DIR, PeersEnvironment(options.peers_dir)) as place:
@@ -102,7 +104,7 @@ def main() -> None:
     except NotHereError as error:
         sys.exit(str(error))
     failed = report.write()
-    render(options.results)
+    render(options.results, script)
     sys.exit(failed)
 
 
@@ -282,16 +284,16 @@ def memory_for_each(contender: Contender, alive: int, look: Callable[[], int] = 
     return Memory(((before + after) / 2 - during) / alive, abs(after - before) / 2 / alive)
 
 
-def render(results: Path) -> None:
+def render(results: Path, script: str) -> None:
     """Write the tables and the plot of the newest result, and put it into the docs when that is where it belongs."""
     from benchmarks.plot import draw  # noqa: PLC0415 - matplotlib is not needed for measuring
 
-    result = json.loads((results / f"{SCRIPT}.json").read_text(encoding="utf-8"))
+    result = json.loads((results / f"{script}.json").read_text(encoding="utf-8"))
     text = told(result, facts_of(result))
-    (results / f"{SCRIPT}.md").write_text(f"{text}\n", encoding="utf-8")
-    draw(standings(result), machine_line(result), results / f"{SCRIPT}.svg")
-    print(f"written: {results / SCRIPT}.md, .svg")
-    if results.resolve() == RESULTS.resolve():
+    (results / f"{script}.md").write_text(f"{text}\n", encoding="utf-8")
+    draw(standings(result), machine_line(result), results / f"{script}.svg")
+    print(f"written: {results / script}.md, .svg")
+    if script == SCRIPT and results.resolve() == RESULTS.resolve():
         PAGE.write_text(put_into(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
         print(f"written: {PAGE}")
 

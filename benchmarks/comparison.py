@@ -147,6 +147,8 @@ def told(result: Mapping[str, Any], facts: Mapping[str, Facts]) -> str:
             "",
             "### The walls as the code inside sees them",
             "",
+            "Not all of them: code in runsc sees runsc's own kernel, and who has no `/proc` cannot tell.",
+            "",
             inside_table(field),
         )
     )

@@ -131,7 +131,7 @@ def test_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compare.compare(report, [fine, fails, absent, hangs], rounds=2, calls=1, alive=3)
     assert report.write() == 1
     monkeypatch.setattr(compare, "facts_of", lambda result: {entry["name"]: FACTS for entry in result["contenders"]})
-    compare.render(tmp_path)
+    compare.render(tmp_path, "compare")
 
     result = json.loads((tmp_path / "compare.json").read_text())
     field = {standing.name: standing for standing in standings(result)}
