@@ -39,11 +39,30 @@ as_root() {
 sudo_prefix() {
     command -v sudo >/dev/null || fail "this needs root: run it as root, or install sudo."
     local own_pip_settings=${XDG_CONFIG_HOME:-$HOME/.config}/pip/pip.conf names
+    local kept='^(ATOLL_.*|PIP_.*|SSL_CERT_.*|REQUESTS_CA_BUNDLE|CI|.*_proxy|.*_PROXY)$'
     if [[ -z ${PIP_CONFIG_FILE-} && -r $own_pip_settings ]]; then
         export PIP_CONFIG_FILE=$own_pip_settings
     fi
-    names=$(compgen -e | grep -E '^(ATOLL_.*|PIP_.*|SSL_CERT_.*|REQUESTS_CA_BUNDLE|CI|.*_proxy|.*_PROXY)$' | paste -sd, -) || true
+    if [[ $(sudo --version 2>&1) == sudo-rs* ]]; then # Ubuntu's since 25.10; it preserves nothing
+        sudo_prefix=(sudo -- bash -c "$take_over" take_over "$kept")
+        return
+    fi
+    names=$(compgen -e | grep -E "$kept" | paste -sd, -) || true
     sudo_prefix=(sudo ${names:+"--preserve-env=$names"} --)
+}
+
+# What root does first then: it takes the variables from sudo itself, which was given all of ours.
+# shellcheck disable=SC2016
+take_over='
+    while IFS= read -r -d "" pair; do
+        [[ ${pair%%=*} =~ $1 && ${pair%%=*} =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] && export "${pair?}"
+    done <"/proc/$PPID/environ"
+    shift
+    exec "$@"'
+
+# need_program PROGRAM PACKAGE: install the package unless the program is there, whoever brought it.
+need_program() {
+    PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null || need_packages "$2"
 }
 
 # need_packages PACKAGE...: install those Debian packages that are missing.
@@ -56,25 +75,44 @@ need_packages() {
     ((${#missing[@]} == 0)) && return 0
     say "Installing ${missing[*]}"
     # The lists may be missing or too old to name what the mirror has today: only then are they fetched.
-    if ! install_packages "${missing[@]}" 2>/dev/null; then
+    if ! install_packages "${missing[@]}"; then
         run_apt "Updating package lists" update || fail "apt-get update failed: $(tail -n 3 "$apt_log")"
-        install_packages "${missing[@]}" || fail "apt-get could not install ${missing[*]}: $(tail -n 5 "$apt_log")"
+        install_packages "${missing[@]}" || fail "apt-get could not install ${missing[*]}: $(tail -n 5 "$apt_log")$(where_packages_are)"
     fi
     done_with "System packages"
 }
 
+# install_packages PACKAGE...: never at the price of one that is there, such as another maker's runc that Docker needs.
 install_packages() {
-    run_apt "Installing system packages" install --yes --no-install-recommends "$@"
+    run_apt "Installing system packages" install --yes --no-install-recommends --no-remove "$@"
 }
 
-# run_apt LABEL ARGUMENT...: apt-get with a progress bar; what it says is in $apt_log.
+# where_packages_are: a hint for systems that do not look everywhere.
+where_packages_are() {
+    grep -qs '^ID=ubuntu$' /etc/os-release || return 0
+    grep -qs universe /etc/apt/sources.list /etc/apt/sources.list.d/* ||
+        printf '\n%s' "Ubuntu has some of them in its component universe: sudo add-apt-repository universe"
+}
+
+# run_apt LABEL ARGUMENT...: apt-get, waiting up to five minutes for others of its kind (a new machine updates itself):
+# it does so for dpkg's lock by itself, but gives up at once for those of lists and archives.
 run_apt() {
+    local label=$1 deadline=$((SECONDS + 300))
+    while ! run_apt_once "$@"; do
+        grep -qs '^E: Could not get lock /var/' "$apt_log" && ((SECONDS < deadline)) || return 1
+        draw "$label" 0 "another apt is at work"
+        sleep 1
+    done
+}
+
+# run_apt_once LABEL ARGUMENT...: with a progress bar; what it says is in $apt_log.
+run_apt_once() {
     local label=$1 kind percent
     shift
     apt_log=$project/build/apt.log
     mkdir -p "$project/build"
     : >"$apt_log"
-    as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get --quiet -o APT::Status-Fd=1 \
+    as_root env LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get --quiet -o APT::Status-Fd=1 \
         -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" 2>&1 </dev/null |
         while IFS= read -r line; do
             IFS=: read -r kind _ percent _ <<<"$line"

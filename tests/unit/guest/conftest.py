@@ -1,6 +1,7 @@
 """Agents for the tests: one shared by those that leave it as they found it, fresh ones for the others."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.guest.agent_process import Agent, running_agent
+
+OPEN_VIEW = str(Path(__file__).with_name("open_view.py"))
 
 StartAgent = Callable[..., Agent]
 
@@ -29,6 +32,8 @@ def start_agent() -> Iterator[StartAgent]:
             # Not pytest's own folder: others may not enter that one, and people's code runs as somebody else here.
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="atoll-agent-")))
             folder.chmod(0o755)
+            if uid is not None:
+                prefix = (sys.executable, "-P", OPEN_VIEW, str(uid), *prefix)
             agent = stack.enter_context(running_agent(folder, options, prefix))
             if uid is not None:
                 os.chown(agent.data_dir, uid, uid)

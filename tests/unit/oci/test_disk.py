@@ -39,6 +39,23 @@ def test_a_disk(maker: DiskMaker, tmp_path: Path) -> None:
     assert (owners["upper"], owners["work"], owners["data"]) == ("0", "0", "1000")
 
 
+def test_what_is_in_a_disk_is_no_matter_of_the_system(
+    maker: DiskMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = _features(make(maker, tmp_path / "a", 64 * MIB))
+    assert {"has_journal", "extent", "metadata_csum"} < features
+    other = tmp_path / "mke2fs.conf"
+    other.write_text("[defaults]\nbase_features = resize_inode\n[fs_types]\next4 = {\nfeatures = quota\n}\n")
+    monkeypatch.setenv("MKE2FS_CONFIG", str(other))
+    assert _features(make(maker, tmp_path / "b", 65 * MIB)) == features
+
+
+def _features(disk: Path) -> set[str]:
+    said = subprocess.run(["dumpe2fs", "-h", str(disk)], check=True, capture_output=True, text=True).stdout
+    (line,) = (line for line in said.splitlines() if line.startswith("Filesystem features:"))
+    return set(line.partition(":")[2].split())
+
+
 def test_copies_are_alike(maker: DiskMaker, tmp_path: Path) -> None:
     first, second = (make(maker, tmp_path / name, 64 * MIB) for name in ("a", "b"))
     subprocess.run(["cmp", str(first), str(second)], check=True)
@@ -52,6 +69,6 @@ def test_each_size_has_a_template_and_there_are_not_too_many(maker: DiskMaker, t
 
 def test_a_half_made_template_is_made_again(maker: DiskMaker, tmp_path: Path) -> None:
     (tmp_path / "templates").mkdir()
-    (tmp_path / "templates" / f"v1-{64 * MIB}.unfinished").write_text("half")
+    (tmp_path / "templates" / f"v2-{64 * MIB}.unfinished").write_text("half")
     disk = make(maker, tmp_path / "a", 64 * MIB)
     subprocess.run(["fsck.ext4", "-fn", str(disk)], check=True, capture_output=True)

@@ -20,7 +20,13 @@ _TEMPLATES_MAX: Final = 16
 _FICLONE: Final = 0x40049409
 _CHUNK_BYTES: Final = 64 << 10
 # Part of a template's name: another number makes new templates where the file system below has changed.
-_LAYOUT: Final = 1
+_LAYOUT: Final = 2
+# All of them, whatever this system's mke2fs.conf says. Without room to grow the table of groups (disks keep their size,
+# and it is 4 MiB of each), and without the file of orphans of newer systems (2 MiB, for many deletions at once).
+_FEATURES: Final = (
+    "none,has_journal,ext_attr,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,dir_nlink,"
+    "extra_isize,metadata_csum"
+)
 
 
 class DiskMaker:
@@ -69,10 +75,9 @@ class DiskMaker:
             os.chown(Path(tree, "data"), self._user_id, self._user_id)
             with path.open("xb") as file:
                 file.truncate(size_bytes)
-            # Without room to grow the table of groups: disks keep their size, and it is 4 MiB of each.
             options = [
                 "-O",
-                "^resize_inode",
+                _FEATURES,
                 "-E",
                 "nodiscard,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0",
                 "-e",

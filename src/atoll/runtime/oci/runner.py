@@ -143,7 +143,9 @@ class Runner:
             zygote.fork(birth.its, namespace, listener, trees.log)
             birth.wait_until_born(namespace)
             fork_s = time.perf_counter() - asked_at
-            joined = {"user": f"/proc/{os.getpid()}/fd/{namespace}", "pid": f"/proc/{birth.pid}/ns/pid"}
+            # By the process and not by our descriptor: runc since 1.1.10 compares maps, and reads those of the host
+            # where the path is no process's.
+            joined = {kind: f"/proc/{birth.pid}/ns/{kind}" for kind in ("user", "pid")}
             config = spec.build(self._plan(record, image, trees, first_id, joined))
             (bundle / "config.json").write_text(json.dumps(config))
             runtime_pid = self._binary.create(record.id, bundle, output=trees.log)

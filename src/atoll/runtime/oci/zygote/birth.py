@@ -36,6 +36,7 @@ class Birth:
         self._own.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._own.settimeout(_TIMEOUT_S)
         self.pid = 0
+        self._made: os.stat_result | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -48,13 +49,13 @@ class Birth:
         """Wait for the first process of a new pid namespace inside ``user_namespace``. Raises ``BirthError``."""
         self.its.close()
         self.pid = self._hear(b"born")
-        made = os.fstat(user_namespace)
+        made = self._made = os.fstat(user_namespace)
         try:
             entered = Path(f"/proc/{self.pid}/ns/user").stat()
             numbers = _status(self.pid)["NSpid"].split()
         except OSError as error:
             raise BirthError(f"the fork is gone: {error}") from error
-        if (entered.st_dev, entered.st_ino) != (made.st_dev, made.st_ino) or len(numbers) < 2 or numbers[-1] != "1":
+        if not _is_same(entered, made) or len(numbers) < 2 or numbers[-1] != "1":
             raise BirthError("the fork is not in the namespaces that it should be in")
 
     def enter(self, arguments: list[str], runtime_pid: int) -> None:
@@ -75,8 +76,11 @@ class Birth:
         try:
             seen = _status(self.pid)
             wrong = [name for name in NAMESPACES if _namespace(self.pid, name) != _namespace(runtime_pid, name)]
+            entered = Path(f"/proc/{self.pid}/ns/user").stat()
         except OSError as error:
             raise BirthError(f"the fork is gone: {error}") from error
+        if not _is_same(entered, self._made):  # the OCI runtime went by what the fork is in
+            wrong.append("user")
         ids = "\t".join([str(first_host_id)] * 4)
         mask = f"{sum(1 << CAPABILITY_NUMBERS[name] for name in CAPABILITIES):016x}"
         nothing = f"{0:016x}"
@@ -121,6 +125,10 @@ def _open(opened: ExitStack, namespace: Path) -> int:
 def _status(pid: int) -> dict[str, str]:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _is_same(one: os.stat_result, other: os.stat_result | None) -> bool:
+    return other is not None and (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 
 
 def _namespace(pid: int, name: str) -> str:

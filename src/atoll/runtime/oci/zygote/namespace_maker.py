@@ -1,8 +1,11 @@
 """Makes user namespaces that belong to the zygote's user, so that its forks may enter them.
 
-A process has every capability in a user namespace that its own effective user made. So a small helper runs as that
-user, and forks a child for each namespace. The helper must not be reached by the zygote, a stranger of the same user
-who could otherwise write to its memory: it is undumpable before it is that user and never runs another program.
+A process has every capability in a user namespace that its own effective user made. So a small helper forks a child
+for each namespace, which becomes that user and makes it. The child keeps one power of root's until then: where
+user namespaces of the unprivileged are forbidden or stripped of capabilities (Debian's ``unprivileged_userns_clone``,
+AppArmor on Ubuntu), a maker that has CAP_SYS_ADMIN is let through. The zygote, a stranger of the same user, must not
+reach it: it is undumpable before it is that user, never runs another program, and has nothing left on the host once
+the namespace is there.
 """
 
 import os
@@ -19,38 +22,47 @@ from typing import Final
 from atoll.runtime.oci.zygote.account import Account
 
 _ANSWER_TIMEOUT_S: Final = 10.0
-_PID_BYTES_MAX: Final = 16
+_ANSWER_BYTES_MAX: Final = 200
 
-# Started as root, so that it can read its interpreter wherever that is. One child a namespace: unshare cannot be
-# undone. The child waits until the maps are written and its descriptor is taken, and goes with its helper.
+# Root, so that it can read its interpreter wherever that is. One child a namespace: unshare cannot be undone. The child
+# waits until the maps are written and its descriptor is taken, and goes with its helper.
 _HELPER: Final = """
-import ctypes, os, resource, signal, socket, sys
+import ctypes, os, resource, signal, socket, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
+def check(result, what):
+    if result:
+        raise OSError(ctypes.get_errno(), what + ": " + os.strerror(ctypes.get_errno()))
 def prctl(option, value):
-    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl")
+    check(libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0), "prctl")
+def keep(*capabilities):
+    mask = sum(1 << number for number in capabilities)  # all below 32; version 3 of the call
+    check(libc.capset(struct.pack("=Ii", 0x20080522, 0), struct.pack("=6I", mask, mask, 0, 0, 0, 0)), "capset")
 uid, gid, control = int(sys.argv[1]), int(sys.argv[2]), socket.socket(fileno=int(sys.argv[3]))
 # What the maker may have of processes, all sandboxes in its namespaces may have together.
 _, most = resource.getrlimit(resource.RLIMIT_NPROC)
 resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
 os.setgroups([])
-os.setresgid(gid, gid, gid)
-os.setresuid(uid, uid, uid)
-prctl(4, 0)   # PR_SET_DUMPABLE; the change of user has done it already where the host does not say otherwise
+prctl(4, 0)   # PR_SET_DUMPABLE
+prctl(8, 1)   # PR_SET_KEEPCAPS, over the change of user
 prctl(38, 1)  # PR_SET_NO_NEW_PRIVS
+keep(6, 7, 21)  # CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+helper = os.getpid()
 control.send(b"ready")
 while control.recv(1):
-    helper = os.getpid()
     if os.fork() == 0:
         try:
-            if libc.unshare(0x10000000):  # CLONE_NEWUSER
-                os._exit(1)
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
+            prctl(4, 0)  # what a change of user makes of it is the host's setting
+            keep(21)
+            check(libc.unshare(0x10000000), "unshare")  # CLONE_NEWUSER
             prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-            if os.getppid() != helper:
-                os._exit(1)
-            control.send(str(os.getpid()).encode())
-            signal.pause()
+            if os.getppid() == helper:
+                control.send(str(os.getpid()).encode())
+                signal.pause()
+        except OSError as error:
+            control.send(str(error).encode())
         finally:
             os._exit(1)
 """
@@ -81,12 +93,12 @@ class NamespaceMaker:
         self._control.settimeout(_ANSWER_TIMEOUT_S)
         self._lock = threading.Lock()
         try:
-            said = self._control.recv(_PID_BYTES_MAX)
+            if self._hear() != b"ready":
+                raise NamespaceMakerError("the maker of user namespaces does not start")
+            os.close(self._make(account.uid, 1))  # better to know now whether it can than with every sandbox
         except OSError:
-            said = b""
-        if said != b"ready":
             self.close()
-            raise NamespaceMakerError("the maker of user namespaces does not start")
+            raise
 
     @property
     def has_ended(self) -> bool:
@@ -110,13 +122,12 @@ class NamespaceMaker:
         self._control.close()
 
     def _make(self, first_host_id: int, count: int) -> int:
-        try:
+        with suppress(BrokenPipeError):
             self._control.send(b"1", socket.MSG_NOSIGNAL)
-            answer = self._control.recv(_PID_BYTES_MAX)
-        except OSError as error:
-            raise NamespaceMakerError(f"the maker of user namespaces is gone: {error}") from error
+        answer = self._hear()
         if not answer.isdigit():
-            raise NamespaceMakerError("the maker of user namespaces is gone")
+            reason = answer.decode(errors="replace") or "its maker is gone"
+            raise NamespaceMakerError(f"there is no user namespace for the zygote's user: {reason}")
         child = os.pidfd_open(int(answer))
         process = Path(f"/proc/{int(answer)}")
         try:
@@ -127,3 +138,11 @@ class NamespaceMaker:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(child, signal.SIGKILL)
             os.close(child)
+
+    def _hear(self) -> bytes:
+        """Give the answer; nothing when the helper is gone, or gave none in time: it might come later, out of turn."""
+        try:
+            return self._control.recv(_ANSWER_BYTES_MAX)
+        except OSError:
+            self._process.kill()
+            return b""
