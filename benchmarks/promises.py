@@ -133,7 +133,7 @@ PROMISES: Final = (
         bounds=(value("last_active_at goes backwards by a kill -9, at most", "at most", 1, "s"),),
     ),
     Promise(
-        text="A page of 100 of 1,000,000 containers, anywhere in the list, with and without `name`, also against the same "
+        text="A page of 100 of 1,000,000 containers, anywhere in it, with and without `name`, also against the same "
         "of 1,000 in one run",
         script="listing",
         bounds=(
