@@ -91,5 +91,29 @@ def test_proc_is_masked() -> None:
     assert {"/proc/sys", "/proc/sysrq-trigger"} <= set(CONFIG["linux"]["readonlyPaths"])
 
 
+def test_a_zygotes_proc_hides_others_and_is_masked_as_a_sandboxs() -> None:
+    config = spec.build_zygote(
+        spec.ZygotePlan(
+            rootfs=PLAN.rootfs,
+            guest_code=PLAN.guest_code,
+            python=PLAN.python,
+            uid=999,
+            gid=999,
+            cgroups_path="/atoll/zygote",
+            memory_bytes=1 << 30,
+            pids_max=64,
+            swap_limited=True,
+            oom_score_adj=0,
+            seccomp=PLAN.seccomp,
+        )
+    )
+    (proc,) = (mount for mount in config["mounts"] if mount["destination"] == "/proc")
+    assert "hidepid=2" in proc["options"]
+    # The OCI runtime looks things up in it.
+    assert not any(option.startswith("subset=") for option in proc["options"])
+    for kind in ("maskedPaths", "readonlyPaths"):
+        assert config["linux"][kind] == CONFIG["linux"][kind]
+
+
 def test_seccomp_is_in() -> None:
     assert CONFIG["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_ERRNO"

@@ -115,7 +115,7 @@ def build_zygote(plan: ZygotePlan) -> dict[str, Any]:
     """Give ``config.json`` of a zygote: an unprivileged user of the host in walls of its own.
 
     It shares the host's user and pid namespaces, since only from there sandboxes can be entered. Its ``/proc`` shows
-    processes of its own user only, and nothing of the machine.
+    processes of its own user only, and of the machine what a sandbox's does.
     """
     limits = SandboxSpec(memory_bytes=plan.memory_bytes, disk_bytes=0, pids_max=plan.pids_max, cpus=1.0)
     resources = _resources(limits, swap_limited=plan.swap_limited)
@@ -135,7 +135,8 @@ def build_zygote(plan: ZygotePlan) -> dict[str, Any]:
         "root": {"path": str(plan.rootfs), "readonly": False},
         "hostname": "zygote",
         "mounts": [
-            _mount("/proc", "proc", "nosuid", "noexec", "nodev", "hidepid=2", "subset=pid"),
+            # Not subset=pid: runc since 1.3 asks it for the highest capability before the process starts.
+            _mount("/proc", "proc", "nosuid", "noexec", "nodev", "hidepid=2"),
             _mount("/dev", "tmpfs", "nosuid", "noexec", "mode=755", "size=64k", "ro"),
             _mount("/tmp", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=16m", "nr_inodes=4k"),  # noqa: S108
             _mount(GUEST_ROOT, "tmpfs", "nosuid", "nodev", "mode=755", "size=64k"),
@@ -145,6 +146,8 @@ def build_zygote(plan: ZygotePlan) -> dict[str, Any]:
             "namespaces": [{"type": kind} for kind in ("network", "ipc", "uts", "mount", "cgroup")],
             "cgroupsPath": plan.cgroups_path,
             "resources": {name: value for name, value in resources.items() if name != "cpu"},
+            "maskedPaths": list(MASKED_PATHS),
+            "readonlyPaths": list(READONLY_PATHS),
             "seccomp": plan.seccomp,
         },
     }
