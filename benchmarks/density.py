@@ -11,6 +11,7 @@ import sys
 
 from benchmarks.arguments import arguments
 from benchmarks.client import BenchmarkClient
+from benchmarks.first_output import CODE, OUTPUT
 from benchmarks.measure import Value, measure
 from benchmarks.memory import MB, settled_available_bytes
 from benchmarks.report import Report
@@ -18,11 +19,6 @@ from benchmarks.server import client_of, make_server
 
 SETTINGS = {"memory_overcommit": 100, "disk_overcommit": 1000}  # so that 500 limits of 1 GiB and 8 GiB of disk may be
 AT_ONCE = 4
-CODE = """\
-import pandas as pd
-table = pd.DataFrame({"month": ["Jan", "Feb"] * 500, "sold": range(1000)})
-print(int(table.groupby("month")["sold"].sum().max()))
-"""
 
 
 def main() -> None:
@@ -52,7 +48,7 @@ def main() -> None:
 
 def fill(client: BenchmarkClient) -> None:
     """Make a container that has run pandas code."""
-    client.python(client.create(), CODE, expect="250000\n")
+    client.python(client.create(), CODE, expect=OUTPUT)
 
 
 if __name__ == "__main__":

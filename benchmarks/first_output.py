@@ -22,7 +22,7 @@ from tests.harness.server import IMAGES_DIR
 AT_ONCE = 50
 PAUSE_S = 0.2  # what a delete leaves to be tidied up, and what fills the pool, has then come to rest
 SETTINGS = {"memory_overcommit": 10}  # so that 50 containers of 1 GiB may be there at once
-CODE = "import pandas as pd; print(int(pd.Series([1, 2]).sum()))"
+CODE, OUTPUT = "import pandas as pd; print(int(pd.Series([1, 2]).sum()))", "3\n"
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def create_and_run(client: BenchmarkClient) -> str:
     """Make a container and let it compute; give its id. A fast wrong answer is a failure."""
     container_id = client.create()
     try:
-        client.python(container_id, CODE, expect="3\n")
+        client.python(container_id, CODE, expect=OUTPUT)
     except Exception:
         client.delete(container_id)
         raise
