@@ -67,7 +67,7 @@ class Tally:
 def main() -> None:
     """Read the command line, measure, and write; exit code 1 when anything failed."""
     parser = arguments(__doc__)
-    parser.add_argument("--rounds", type=int, default=20, help="each contender starts once in each (default: 20)")
+    parser.add_argument("--rounds", type=int, default=15, help="each contender starts once in each (default: 15)")
     parser.add_argument("--calls", type=int, default=5, help="further calls after each start (default: 5)")
     parser.add_argument("--alive", type=int, default=8, help="how many live at once for memory (default: 8)")
     parser.add_argument("--only", type=words, default=[], metavar="NAME,…", help=f"of {', '.join(FIELD)}")

@@ -1,7 +1,7 @@
 """Contenders that are Python packages with needs of their own: driven by a program that runs in the peers' Python.
 
 The program stands in ``benchmarks/peers``; it is asked by lines of JSON, one at a time. The way there and back costs a
-tenth of a millisecond, which is counted against the contender.
+tenth of a millisecond at most, which is counted against the contender.
 """
 
 import json
