@@ -25,7 +25,7 @@ def draw(field: Sequence[Standing], machine: str, path: Path) -> None:
         _draw_times(times, here)
         _draw_memory(memory, here)
         figure.suptitle("An isolated Python and its first output that uses pandas", fontweight="bold")
-        figure.supxlabel(machine + (f"\nnot here: {', '.join(absent)}" if absent else ""), fontsize=7, color="#555555")
+        figure.supxlabel(machine + (f"\nnot here: {'; '.join(absent)}" if absent else ""), fontsize=7, color="#555555")
         figure.savefig(path, metadata={"Date": None})
 
 
