@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from atoll.guest.changes import Changes
 from atoll.guest.connection import Connection
+from atoll.guest.fork_client import ForkClient
 from atoll.guest.options import Options
 from atoll.guest.pid_count import PidCount
 from atoll.guest.pipes import Drains
@@ -51,6 +52,7 @@ class Calls:
         self._options = options
         self._room = room
         self._drains = Drains(reactor)
+        self._forks = ForkClient(options, reactor)
         self._pid_count = PidCount()
         self._python = Python(reactor, options, self._drains)
         self._waiting: deque[_Call] = deque()
@@ -196,7 +198,8 @@ class Calls:
         return ShellCall(
             request,
             call.connection,
-            options=self._options,
+            forks=self._forks,
+            network_is_disabled=self._options.network_is_disabled,
             room=self._room,
             drains=self._drains,
             pid_count=self._pid_count,

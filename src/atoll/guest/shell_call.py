@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from atoll.guest import pipes
 from atoll.guest.connection import Connection
+from atoll.guest.fork_client import ForkClient
 from atoll.guest.network_hint import NETWORK_HINT, NetworkHint
-from atoll.guest.options import Options
 from atoll.guest.output import STDERR, STDOUT, BoundedOutput
 from atoll.guest.pid_count import PidCount
 from atoll.guest.processes import signal_group
@@ -22,7 +22,6 @@ from atoll.guest.protocol import FrameType, encode_json
 from atoll.guest.reactor import READ, ChildEnd, Reactor, Timer
 from atoll.guest.requests import ShellRequest, StopReason
 from atoll.guest.room import FULL_NOTE, Room
-from atoll.guest.spawn import spawn
 from atoll.guest.streams import send_text
 
 GRACE_S: Final = 2.0
@@ -38,14 +37,14 @@ _ARGUMENT_BYTES_MAX: Final = 100 * 1024
 class _Command:
     """A running command; ``left`` counts what is still to be read of each open pipe once the process has ended."""
 
-    def __init__(self, text: str, options: Options) -> None:
+    def __init__(self, text: str, forks: ForkClient) -> None:
         outs, outs_end = pipes.make_pipe()
         errs, errs_end = pipes.make_pipe()
         self.pipes = {STDOUT: outs, STDERR: errs}
         self.left: dict[int, int] | None = None
         self.exit_code: int | None = None
         try:
-            self.pid = _start(text, {1: outs_end, 2: errs_end}, options)
+            self.pid = _start(text, {1: outs_end, 2: errs_end}, forks)
         except OSError:
             os.close(outs)
             os.close(errs)
@@ -59,14 +58,14 @@ class _Command:
         return self.left is not None and not any(self.left.values())
 
 
-def _start(text: str, fds: dict[int, int], options: Options) -> int:
+def _start(text: str, fds: dict[int, int], forks: ForkClient) -> int:
     if len(text.encode()) <= _ARGUMENT_BYTES_MAX:
-        return spawn([_SHELL, "-c", text], fds, options.people)
+        return forks.spawn([_SHELL, "-c", text], fds)
     script = os.memfd_create("command", os.MFD_CLOEXEC)
     try:
         with open(script, "wb", closefd=False) as file:
             file.write(text.encode())
-        return spawn([_SHELL, f"/proc/self/fd/{_SCRIPT_FD}"], fds | {_SCRIPT_FD: script}, options.people)
+        return forks.spawn([_SHELL, f"/proc/self/fd/{_SCRIPT_FD}"], fds | {_SCRIPT_FD: script})
     finally:
         os.close(script)
 
@@ -79,7 +78,8 @@ class ShellCall:
         request: ShellRequest,
         connection: Connection,
         *,
-        options: Options,
+        forks: ForkClient,
+        network_is_disabled: bool,
         room: Room,
         drains: pipes.Drains,
         pid_count: PidCount,
@@ -88,7 +88,8 @@ class ShellCall:
     ) -> None:
         self._request = request
         self._connection = connection
-        self._options = options
+        self._forks = forks
+        self._network_is_disabled = network_is_disabled
         self._room = room
         self._drains = drains
         self._pid_count = pid_count
@@ -131,7 +132,7 @@ class ShellCall:
 
     def _begin_output(self) -> None:
         self._output = BoundedOutput(self._request.output_chars_max, "characters", streams=2)
-        self._hints = [NetworkHint(enabled=self._options.network_is_disabled) for _ in _FRAMES]
+        self._hints = [NetworkHint(enabled=self._network_is_disabled) for _ in _FRAMES]
 
     def _start_command(self) -> None:
         self._begin_output()
@@ -148,7 +149,7 @@ class ShellCall:
         if self._stopped_for is not None:
             self._end_command(None)
             return
-        self._command = _Command(self._request.commands[self._index], self._options)
+        self._command = _Command(self._request.commands[self._index], self._forks)
         self._reactor.watch_child(self._command.pid, self._on_exit, self.failed)
         self._watch(self._command)
 

@@ -28,9 +28,14 @@ _RESET: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGS
 
 def protect_agent() -> None:
     """Make the agent's memory unreadable to others, orphans of people's code its children, and bound what all share."""
-    _LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    protect_memory()
     _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     _lower(resource.RLIMIT_SIGPENDING, _SIGNALS_PENDING_MAX)
+
+
+def protect_memory() -> None:
+    """Make this process's memory unreadable to others."""
+    _LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 @contextlib.contextmanager
@@ -56,11 +61,11 @@ def become(people: People) -> None:
     os.umask(0o022)
 
 
-def fork(in_child: Callable[[], None]) -> int:
+def fork(in_child: Callable[[], None], *, how: Callable[[], int] = os.fork) -> int:
     """Fork; the child runs ``in_child`` with default signals and ends there, whatever happens. Raises ``OSError``."""
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, _RESET)
     try:
-        pid = os.fork()
+        pid = how()
         if pid == 0:
             _run_child(in_child)
     finally:
@@ -68,19 +73,19 @@ def fork(in_child: Callable[[], None]) -> int:
     return pid
 
 
-def spawn(argv: Sequence[str], fds: Mapping[int, int], people: People, extra: Mapping[str, str] | None = None) -> int:
+def spawn(argv: Sequence[str], fds: Mapping[int, int], people: People) -> int:
     """Start a program in a session of its own, in the data folder.
 
-    ``fds`` maps the child's descriptor numbers to the agent's; stdin is ``/dev/null``. ``extra`` adds to the
-    environment. A program that cannot be started says so on its stderr and exits 127. Raises ``OSError`` when
-    there is no room for another process.
+    ``fds`` maps the child's descriptor numbers to the agent's; stdin is ``/dev/null``. A program that cannot be started
+    says so on its stderr and exits 127. Raises ``OSError`` when there is no room for another process.
     """
-    environment = people.environment | dict(extra or {})
+    return fork(lambda: execute(argv, fds, people))
 
-    def execute() -> None:
-        os.execvpe(argv[0], list(argv), environment)  # noqa: S606 - a list of arguments, no shell: as it should be
 
-    return settle(execute, fds, people)
+def execute(argv: Sequence[str], fds: Mapping[int, int], people: People) -> None:
+    """In a forked child: become a program of people's code."""
+    _become_people(fds, people)
+    os.execvpe(argv[0], list(argv), people.environment)  # noqa: S606 - a list of arguments, no shell: as it should be
 
 
 def settle(run: Callable[[], None], fds: Mapping[int, int], people: People) -> int:
@@ -97,8 +102,9 @@ def _run_child(in_child: Callable[[], None]) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         for number in _RESET:
-            with contextlib.suppress(OSError, ValueError):
-                signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(number) is not signal.SIG_DFL:
+                with contextlib.suppress(OSError, ValueError):
+                    signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         in_child()
         os._exit(0)
@@ -111,7 +117,7 @@ def _run_child(in_child: Callable[[], None]) -> NoReturn:
 
 def _become_people(fds: Mapping[int, int], people: People) -> None:
     os.setsid()
-    _place_descriptors(fds)
+    place_descriptors(fds)
     _limit(people)
     _drop(people)
     _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -122,7 +128,7 @@ def _become_people(fds: Mapping[int, int], people: People) -> None:
         os.chdir("/")
 
 
-def _place_descriptors(fds: Mapping[int, int]) -> None:
+def place_descriptors(fds: Mapping[int, int]) -> None:
     """Put each descriptor where the child expects it and close all others."""
     first_free = max(fds) + 1
     above = {target: _duplicate_above(source, first_free) for target, source in fds.items()}
