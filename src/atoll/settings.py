@@ -222,6 +222,15 @@ class Settings:
     output_bytes_max: Annotated[
         int, Description("Text output of one call; more is cut in the middle.", "Limits", low=1 * _KIB)
     ] = 10 * _MIB
+    answers_bytes_max: Annotated[
+        int,
+        Description(
+            "Memory for output, text and images, that the server holds until it is sent, of all calls together; the "
+            "first 64 KiB of each are free. A call whose output finds no room waits for it, and is ended after 10 s.",
+            "Limits",
+            low=16 * _MIB,
+        ),
+    ] = 256 * _MIB
     calls_waiting_max: Annotated[
         int, Description("Calls that may wait for their turn on one container.", "Limits", low=0)
     ] = 32

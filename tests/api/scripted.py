@@ -18,6 +18,7 @@ from atoll.model.network_policy import NETWORK_DISABLED
 from atoll.model.pages import Page, PageQuery
 from atoll.model.projects import Project
 from atoll.model.runtime_metrics import RuntimeMetrics
+from atoll.service.answer_room import AnswerRoom
 from atoll.service.app import Services
 from atoll.service.limits import ServiceLimits
 
@@ -72,6 +73,7 @@ class Script:
     stored: dict[str, bytes] = field(default_factory=dict)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a scripted call was closed."""
+    answers: AnswerRoom = field(default_factory=lambda: AnswerRoom(1 << 30, 1 << 30))
 
     def note(self, what: str, details: Any = None) -> None:
         """Write down what was asked, and raise what is to be raised."""
@@ -91,6 +93,7 @@ class ScriptedServices:
         self.container_files = _ContainerFiles(script)
         self.files = _Files(script)
         self.calls = _Calls(script)
+        self.answers = script.answers
 
     async def authenticate(self, secret: str) -> Project:
         if secret != KEY:
@@ -185,7 +188,9 @@ class _Calls:
     def __init__(self, script: Script) -> None:
         self._script = script
 
-    async def run_python(self, _: ProjectId, _id: str, call: PythonCall) -> AsyncGenerator[PythonEvent, None]:
+    async def run_python(
+        self, _: ProjectId, _id: str, call: PythonCall, _make_room: object
+    ) -> AsyncGenerator[PythonEvent, None]:
         self._script.note("run_python", call)
         try:
             if self._script.python is None:
@@ -198,7 +203,9 @@ class _Calls:
         finally:
             self._script.closed.set()
 
-    async def run_shell(self, _: ProjectId, _id: str, call: ShellCall) -> AsyncGenerator[ShellEvent, None]:
+    async def run_shell(
+        self, _: ProjectId, _id: str, call: ShellCall, _make_room: object
+    ) -> AsyncGenerator[ShellEvent, None]:
         self._script.note("run_shell", call)
         nothing: tuple[ShellEvent, ...] = ()
         for event in nothing:

@@ -1,6 +1,7 @@
 """Calls and downloads while they run: streamed, kept alive, interrupted when nobody waits any more."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from atoll.api.errors import ClientGoneError
+from atoll.api.patient_send import send_body
 from atoll.api.sse import EventStream
 from atoll.api.watch import while_connected
 from atoll.api.wire import PythonLogsDelta
@@ -18,6 +20,7 @@ from atoll.model.ids import CallId
 from tests.api.contract import events
 from tests.api.scripted import CONTAINER_FILE, CONTAINER_ID, FILE_ID, KEY, Script, scripted_app
 from tests.api.serving import Address, serving
+from tests.unit.service.world import eventually
 
 PATH = f"/v1/containers/{CONTAINER_ID}/code_interpreter_calls"
 STARTED = CallStarted(CallId("ci_1"))
@@ -28,7 +31,7 @@ async def scripted_call() -> AsyncGenerator[PythonEvent, None]:
     yield STARTED
     yield Logs("a")
     yield Logs("b\n")
-    yield Image("image/png", b"\x89PNG")
+    yield Image("image/png", base64.b64encode(b"\x89PNG"))
     yield Logs("c")
     yield PythonEnded(status="completed", files=(CONTAINER_FILE,))
 
@@ -79,6 +82,65 @@ async def test_a_streamed_call(client: httpx.AsyncClient, script: Script) -> Non
     assert told[-1]["item"] == whole.json()
     first = response.text.split("\n")[0]
     assert first == "event: response.code_interpreter_call.in_progress"
+
+
+PICTURE = b"\x89PNG" + bytes(range(256)) * 8000
+TEXT = 'a \\ " \n\x01 \x7f \u20ac \U0001f600 ' * 10_000
+
+
+async def large_call() -> AsyncGenerator[PythonEvent, None]:
+    yield STARTED
+    yield Logs(TEXT)
+    yield Image("image/png", base64.b64encode(PICTURE))
+    yield Logs(TEXT)
+    yield Logs(TEXT)
+    yield PythonEnded(status="completed", files=())
+
+
+async def test_large_output_comes_whole_and_is_let_go_of(client: httpx.AsyncClient, script: Script) -> None:
+    script.python = large_call
+    response = await client.post(PATH, json={"code": "x"})
+    picture = "data:image/png;base64," + base64.b64encode(PICTURE).decode()
+    assert response.json()["outputs"] == [
+        {"type": "logs", "logs": TEXT},
+        {"type": "image", "url": picture},
+        {"type": "logs", "logs": TEXT + TEXT},
+    ]
+    assert script.answers.taken_bytes == 0
+    told = events((await client.post(PATH, json={"code": "x", "stream": True})).text)
+    assert [event["delta"] for event in told if "delta" in event] == [TEXT] * 3
+    assert [event["url"] for event in told if "url" in event] == [picture]
+    assert told[-1]["item"] == response.json()
+    assert script.answers.taken_bytes == 0
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_is_held_counts_until_the_client_goes(address: Address, script: Script, stream: bool) -> None:
+    more = asyncio.Event()
+
+    async def held() -> AsyncGenerator[PythonEvent, None]:
+        async for event in large_call():
+            if isinstance(event, PythonEnded):
+                await more.wait()
+            yield event
+
+    script.python = held
+    body = json.dumps({"code": "x", "stream": stream}).encode()
+    _, writer = await asyncio.open_connection(address.host, address.port, limit=1)
+    head = f"POST {PATH} HTTP/1.1\r\nHost: a\r\napi-key: {KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
+    await eventually(lambda: script.answers.taken_bytes >= len(PICTURE))
+    writer.close()
+    await eventually(lambda: script.closed.is_set() and not script.answers.taken_bytes)
+    await writer.wait_closed()
+
+
+async def test_a_client_that_does_not_read_its_answer_is_left() -> None:
+    async def send(_: object) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(ClientGoneError):
+        await send_body(send, b"x", more=False, within_s=0.001)
 
 
 async def test_events_leave_as_they_happen(address: Address, script: Script) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from atoll.agent.download import Download
 from atoll.agent.errors import AgentMisbehavedError
-from atoll.agent.exchange import Exchange, open_exchange
+from atoll.agent.exchange import Exchange, Frame, MakeRoom, open_exchange, unlimited
 from atoll.agent.fields import Fields, read_boolean, read_integer
 from atoll.agent.files import AgentContent, AgentFile, FileListing, ListingReader, is_data_path, read_file
 from atoll.agent.patience import Patience
@@ -58,7 +58,13 @@ class AgentClient:
             raise AgentMisbehavedError("the agent speaks another version of the protocol")
 
     def python(
-        self, code: str, timeout_ms: int, output_bytes_max: int, images_max: int = IMAGES_MAX
+        self,
+        code: str,
+        timeout_ms: int,
+        output_bytes_max: int,
+        images_max: int = IMAGES_MAX,
+        *,
+        make_room: MakeRoom = unlimited,
     ) -> AsyncGenerator[AgentPythonEvent, None]:
         """Run code in the sandbox's Python; the last event, and only that, is an ``AgentPythonEnded``."""
         request = {
@@ -71,10 +77,10 @@ class AgentClient:
         reader = PythonReader(
             output_bytes_max=output_bytes_max, images_max=images_max, images_bytes_max=IMAGES_BYTES_MAX
         )
-        return self._call(request, reader, timeout_ms)
+        return self._call(request, reader, timeout_ms, make_room)
 
     def shell(
-        self, commands: Sequence[str], timeout_ms: int, output_chars_max: int
+        self, commands: Sequence[str], timeout_ms: int, output_chars_max: int, *, make_room: MakeRoom = unlimited
     ) -> AsyncGenerator[AgentShellEvent, None]:
         """Run commands one after the other; the last event, and only that, is an ``AgentShellEnded``."""
         request = {
@@ -84,7 +90,7 @@ class AgentClient:
             "output_chars_max": output_chars_max,
         }
         reader = ShellReader(commands_count=len(commands), output_chars_max=output_chars_max)
-        return self._call(request, reader, timeout_ms)
+        return self._call(request, reader, timeout_ms, make_room)
 
     async def interrupt(self) -> bool:
         """Stop the call that runs; tells whether one did."""
@@ -140,8 +146,8 @@ class AgentClient:
         _require_data_path(path)
         return read_boolean(await self._ask({"op": "file_delete", "path": path}), "deleted")
 
-    async def _open(self, request: Mapping[str, Any]) -> Exchange:
-        return await open_exchange(self._dial, request, send_s=self._patience.answer_s)
+    async def _open(self, request: Mapping[str, Any], make_room: MakeRoom = unlimited) -> Exchange:
+        return await open_exchange(self._dial, request, send_s=self._patience.answer_s, make_room=make_room)
 
     async def _ask(self, request: Mapping[str, Any]) -> Fields:
         exchange = await self._open(request)
@@ -151,19 +157,15 @@ class AgentClient:
             await exchange.aclose()
 
     async def _call(
-        self, request: Mapping[str, Any], reader: CallReader[Event], timeout_ms: int
+        self, request: Mapping[str, Any], reader: CallReader[Event], timeout_ms: int, make_room: MakeRoom
     ) -> AsyncGenerator[Event, None]:
-        exchange = await self._open({**request, "keep": True} if self._keep else request)
+        exchange = await self._open({**request, "keep": True} if self._keep else request, make_room)
         finished = False
         try:
             deadline = _now() + timeout_ms / 1000 + self._patience.call_grace_s
             while not finished:
-                frame_type, payload = await exchange.receive(until=deadline)
+                events, finished = _events_of(await exchange.receive(until=deadline), exchange, reader)
                 handed_over_at = _now()
-                if frame_type is FrameType.RESULT:
-                    exchange.expect_end()
-                events = tuple(reader.take(frame_type, payload))
-                finished = frame_type is FrameType.RESULT
                 for event in events:
                     yield event
                 # The time that a slow reader above holds us up, and through the socket the agent too, is not the
@@ -174,6 +176,14 @@ class AgentClient:
                 await self._keep(exchange.release())
             else:
                 await exchange.aclose()
+
+
+def _events_of(frame: Frame, exchange: Exchange, reader: CallReader[Event]) -> tuple[tuple[Event, ...], bool]:
+    """Give a frame's events, and whether it was the last; nothing else remembers the frame, which may be large."""
+    is_last = frame[0] is FrameType.RESULT
+    if is_last:
+        exchange.expect_end()
+    return tuple(reader.take(*frame)), is_last
 
 
 def _now() -> float:

@@ -22,18 +22,23 @@ from atoll.runtime.contract import Stream
 _READ_BYTES: Final = 512 * 1024
 
 Frame = tuple[FrameType, bytes]
+MakeRoom = Callable[[int], Awaitable[None]]
+
+
+async def unlimited(_size: int) -> None:
+    """Make room for any number of bytes."""
 
 
 async def open_exchange(
-    dial: Callable[[], Awaitable[Stream]], request: Mapping[str, Any], *, send_s: float
+    dial: Callable[[], Awaitable[Stream]], request: Mapping[str, Any], *, send_s: float, make_room: MakeRoom = unlimited
 ) -> "Exchange":
-    """Dial, which bounds itself, and send the request within ``send_s`` seconds.
+    """Dial, which bounds itself, and send the request within ``send_s`` seconds; ``make_room`` is the exchange's.
 
     Raises what ``dial`` raises, ``AgentOverdueError``, and ``AgentRefusedError`` for a request that does not fit
     the protocol.
     """
     frame = _encode_request(request)
-    exchange = Exchange(await dial())
+    exchange = Exchange(await dial(), make_room)
     try:
         with suppress(ConnectionError):  # what the agent said before it hung up is still to be received
             await exchange.send(frame, within_s=send_s)
@@ -44,10 +49,15 @@ async def open_exchange(
 
 
 class Exchange:
-    """Sends bytes, gives frames; a FAILURE is raised. Hanging up (``aclose``) cancels the operation."""
+    """Sends bytes, gives frames; a FAILURE is raised. Hanging up (``aclose``) cancels the operation.
 
-    def __init__(self, stream: Stream) -> None:
+    ``make_room`` is waited for with the number of bytes that came, before the next are read. What it raises comes out.
+    """
+
+    def __init__(self, stream: Stream, make_room: MakeRoom = unlimited) -> None:
         self._stream = stream
+        self._make_room = make_room
+        self._room_waited_s = 0.0
         self._decoder = FrameDecoder()
         self._frames: deque[Frame] = deque()
 
@@ -94,17 +104,25 @@ class Exchange:
     async def _read_frames(self, until: float | None) -> None:
         while not self._frames:
             with _overdue("did not answer in time"):
-                async with asyncio.timeout_at(until):
+                # Time that the agent was not listened to is not the agent's.
+                async with asyncio.timeout_at(None if until is None else until + self._room_waited_s):
                     try:
                         data = await self._stream.read(self._decoder.read_bytes(_READ_BYTES))
                     except ConnectionError as error:
                         raise AgentGoneError("the connection to the agent broke") from error
             if not data:
                 raise AgentGoneError("the agent hung up before its answer was complete")
+            await self._make_room_for(data)
             try:
                 self._frames.extend(self._decoder.feed(data))
             except ProtocolError as error:
                 raise AgentMisbehavedError(str(error)) from error
+
+    async def _make_room_for(self, data: bytes) -> None:
+        if self._make_room is not unlimited:
+            began = asyncio.get_running_loop().time()
+            await self._make_room(len(data))
+            self._room_waited_s += asyncio.get_running_loop().time() - began
 
 
 def frames_of(chunk: bytes, size_max: int) -> Iterator[bytes]:

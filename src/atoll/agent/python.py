@@ -1,6 +1,7 @@
 """A Python call's answer: frames in, checked events out."""
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -83,7 +84,7 @@ class PythonReader:
             self._images_omitted += 1
             return
         self._images_bytes_left -= len(data)
-        yield Image(media_type, data)
+        yield Image(media_type, b64encode(data))
 
     def _ended(self, payload: bytes) -> AgentPythonEnded:
         fields = read_fields(payload)

@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
-from litestar.types import Receive
+from litestar.types import Receive, Scope, Send
 
+from atoll.api.json_text import JsonPieces
+from atoll.api.patient_send import send_body
 from atoll.api.watch import while_connected
+from atoll.service.answer_room import Share
 
 E = TypeVar("E")
 E_contra = TypeVar("E_contra", contravariant=True)
@@ -18,6 +21,11 @@ Item = TypeVar("Item", bound=msgspec.Struct)
 class Building(Protocol[E_contra, Item_co]):
     """An item in the making (``atoll.api.items``)."""
 
+    @property
+    def held_bytes(self) -> int:
+        """How much of the call's output it holds."""
+        ...
+
     def take(self, event: E_contra) -> Iterable[msgspec.Struct]:
         """Add an event, and give what a stream says about it."""
         ...
@@ -27,23 +35,43 @@ class Building(Protocol[E_contra, Item_co]):
         ...
 
 
-async def whole(receive: Receive, events: AsyncGenerator[E, None], building: Building[E, Item]) -> Item:
-    """Run a call to its end and give its item; the client going away closes ``events``."""
-    await while_connected(receive, _take_all(events, building))
-    return building.item()
+class WholeAnswer(Generic[E, Item]):
+    """An answer that begins when the call has ended; the client going away closes ``events``.
+
+    What ``events`` raises becomes an ordinary error answer. ``share`` is let go of with the last byte.
+    """
+
+    def __init__(self, events: AsyncGenerator[E, None], building: Building[E, Item], share: Share) -> None:
+        self._events = events
+        self._building = building
+        self._share = share
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the call to its end and send its item. Raises what the call raised."""
+        try:
+            await while_connected(receive, self._take_all())
+            pieces = JsonPieces(self._building.item())
+            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % pieces.length)]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            left = pieces.length
+            for piece in pieces:
+                left -= len(piece)
+                await send_body(send, piece, more=left > 0)
+        finally:
+            self._share.release()
+
+    async def _take_all(self) -> None:
+        async for _ in as_stream(self._events, self._building, self._share):
+            pass
 
 
 async def as_stream(
-    events: AsyncGenerator[E, None], building: Building[E, Item]
+    events: AsyncGenerator[E, None], building: Building[E, Item], share: Share
 ) -> AsyncGenerator[msgspec.Struct, None]:
     """Give a call's stream events."""
     async with aclosing(events):
         async for event in events:
-            for said in building.take(event):
-                yield said
-
-
-async def _take_all(events: AsyncGenerator[E, None], building: Building[E, Item]) -> None:
-    async with aclosing(events):
-        async for event in events:
-            building.take(event)
+            said = building.take(event)
+            share.hold(building.held_bytes)
+            for one in said:
+                yield one

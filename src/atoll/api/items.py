@@ -1,6 +1,5 @@
 """Answers of calls, built from a call's events: the item as a whole, and the stream events on the way to it."""
 
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,6 +7,7 @@ from typing import Literal
 from msgspec import UNSET
 
 from atoll.api import wire
+from atoll.api.json_text import JsonText
 from atoll.model.calls import (
     CallStarted,
     CommandEnded,
@@ -29,9 +29,10 @@ class PythonItem:
         self._code = code
         self._id = ""
         self._status: wire.CallStatus = "in_progress"
-        self._outputs: list[list[str] | wire.ImageOutput] = []
+        self._outputs: list[JsonText | wire.ImageOutput] = []
         self._files: list[wire.ContainerFileResource] = []
         self._sequence = 0
+        self.held_bytes = 0
 
     def take(self, event: PythonEvent) -> Sequence[wire.PythonStreamEvent]:
         """Add an event to the item and give what a stream says about it."""
@@ -42,8 +43,7 @@ class PythonItem:
                 self._add_logs(text)
                 return (wire.PythonLogsDelta(sequence_number=self._next(), item_id=self._id, delta=text),)
             case Image():
-                url = data_url(event)
-                self._outputs.append(wire.ImageOutput(url=url))
+                url = self._add_image(event)
                 return (wire.PythonImageAdded(sequence_number=self._next(), item_id=self._id, url=url),)
             case PythonEnded():
                 return self._ended(event)
@@ -56,7 +56,7 @@ class PythonItem:
             code=self._code,
             container_id=self._container_id,
             outputs=[
-                wire.LogsOutput(logs="".join(output)) if isinstance(output, list) else output
+                wire.LogsOutput(logs=output.as_field()) if isinstance(output, JsonText) else output
                 for output in self._outputs
             ],
             files=self._files,
@@ -79,10 +79,21 @@ class PythonItem:
 
     def _add_logs(self, text: str) -> None:
         """Join neighbouring pieces: where output was cut into events is an accident of timing."""
-        if self._outputs and isinstance(self._outputs[-1], list):
-            self._outputs[-1].append(text)
-        else:
-            self._outputs.append([text])
+        logs = self._outputs[-1] if self._outputs else None
+        if not isinstance(logs, JsonText):
+            logs = JsonText()
+            self._outputs.append(logs)
+        before = logs.size_bytes
+        logs.append(text)
+        self.held_bytes += logs.size_bytes - before
+
+    def _add_image(self, image: Image) -> str:
+        url = JsonText()
+        url.append_plain(f"data:{image.media_type};base64,".encode("ascii"))
+        url.append_plain(image.base64)
+        self.held_bytes += url.size_bytes
+        self._outputs.append(wire.ImageOutput(url=url.as_field()))
+        return url.as_field()
 
     def _next(self) -> int:
         self._sequence += 1
@@ -91,12 +102,12 @@ class PythonItem:
 
 @dataclass(slots=True)
 class _Command:
-    stdout: list[str] = field(default_factory=list)
-    stderr: list[str] = field(default_factory=list)
+    stdout: JsonText = field(default_factory=JsonText)
+    stderr: JsonText = field(default_factory=JsonText)
     outcome: wire.ExitOutcome | wire.TimeoutOutcome = field(default_factory=wire.TimeoutOutcome)
 
     def result(self) -> wire.CommandResult:
-        return wire.CommandResult(stdout="".join(self.stdout), stderr="".join(self.stderr), outcome=self.outcome)
+        return wire.CommandResult(stdout=self.stdout.as_field(), stderr=self.stderr.as_field(), outcome=self.outcome)
 
 
 class ShellItem:
@@ -125,6 +136,11 @@ class ShellItem:
                 self._status = status
                 self._files = [wire.container_file_resource(file) for file in files]
                 return (wire.ShellItemDone(sequence_number=self._next(), item=self.item()),)
+
+    @property
+    def held_bytes(self) -> int:
+        """How much of the call's output it holds."""
+        return sum(command.stdout.size_bytes + command.stderr.size_bytes for command in self._commands)
 
     def item(self) -> wire.ShellCallOutput:
         """Give the item as it stands; results only once the call has ended."""
@@ -159,8 +175,3 @@ class ShellItem:
     def _next(self) -> int:
         self._sequence += 1
         return self._sequence - 1
-
-
-def data_url(image: Image) -> str:
-    """Write an image as a URL that carries it."""
-    return f"data:{image.media_type};base64,{b64encode(image.data).decode('ascii')}"

@@ -1,7 +1,7 @@
 """Server-sent events: each leaves as it happens, a quiet stream is kept alive, a client that goes away ends it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, suppress
 from typing import Final
 
@@ -9,6 +9,8 @@ import msgspec
 from litestar.types import Receive, Scope, Send
 
 from atoll.api.errors import ClientGoneError, failure_of
+from atoll.api.json_text import JsonPieces
+from atoll.api.patient_send import send_body
 from atoll.api.watch import while_connected
 from atoll.api.wire import StreamError
 
@@ -19,7 +21,7 @@ _HEADERS: Final = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
-_EVENTS_AHEAD_MAX: Final = 16
+_EVENTS_AHEAD_MAX: Final = 4
 _Queue = asyncio.Queue[msgspec.Struct | Exception | None]
 
 
@@ -28,18 +30,28 @@ class EventStream:
 
     What ``events`` raises before its first event becomes an ordinary error answer, unless the stream had to be
     begun already to keep a waiting client; later errors are told in an ``error`` event. ``events`` is iterated and
-    closed in one task of its own, whoever goes first.
+    closed in one task of its own, whoever goes first. ``let_go`` is called when nothing of it is held any more.
     """
 
-    def __init__(self, events: AsyncGenerator[msgspec.Struct, None], *, keep_alive_s: float = KEEP_ALIVE_S) -> None:
+    def __init__(
+        self,
+        events: AsyncGenerator[msgspec.Struct, None],
+        *,
+        let_go: Callable[[], None] = lambda: None,
+        keep_alive_s: float = KEEP_ALIVE_S,
+    ) -> None:
         self._events = events
+        self._let_go = let_go
         self._keep_alive_s = keep_alive_s
         self._sent = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream until its end or until the client goes. Raises what came before anything was sent."""
-        with suppress(ClientGoneError):
-            await while_connected(receive, self._run(scope, send))
+        try:
+            with suppress(ClientGoneError):
+                await while_connected(receive, self._run(scope, send))
+        finally:
+            self._let_go()
 
     async def _run(self, scope: Scope, send: Send) -> None:
         queue: _Queue = asyncio.Queue(_EVENTS_AHEAD_MAX)
@@ -67,25 +79,28 @@ class EventStream:
                 async with asyncio.timeout(self._keep_alive_s):
                     event = await queue.get()
             except TimeoutError:
-                data = _KEEP_ALIVE
+                pieces = iter((_KEEP_ALIVE,))
             else:
                 last = event is None or isinstance(event, Exception)
-                data = self._frame(event, scope, started=started)
+                pieces = self._frame(event, scope, started=started)
             if not started:
                 await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
                 started = True
-            await send({"type": "http.response.body", "body": data, "more_body": not last})
+            for piece in pieces:
+                await send_body(send, piece, more=True)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _frame(self, event: msgspec.Struct | Exception | None, scope: Scope, *, started: bool) -> bytes:
+    def _frame(self, event: msgspec.Struct | Exception | None, scope: Scope, *, started: bool) -> Iterator[bytes]:
+        """Write an event. Raises it when it is an error and nothing was sent yet."""
         if event is None:
-            return b""
+            return iter(())
         if isinstance(event, Exception):
             if not started:
                 raise event
             event = self._error(event, scope)
         self._sent += 1
-        name = event.__struct_config__.tag
-        return b"event: %b\ndata: %b\n\n" % (str(name).encode(), msgspec.json.encode(event))
+        name = str(event.__struct_config__.tag).encode()
+        return iter(JsonPieces(event, before=b"event: %b\ndata: " % name, after=b"\n\n"))
 
     def _error(self, error: Exception, scope: Scope) -> StreamError:
         told = failure_of(error, scope).error

@@ -118,12 +118,13 @@ def encode_image(media_type: str, data: bytes) -> bytes:
     return encode(FrameType.IMAGE, media_type.encode("ascii") + b"\0" + data)
 
 
-def decode_image(payload: bytes) -> tuple[str, bytes]:
-    """Split an ``IMAGE`` payload. Raises ``ProtocolError``."""
-    media_type, separator, data = payload.partition(b"\0")
-    if not separator or not media_type.isascii():
+def decode_image(payload: bytes) -> tuple[str, memoryview]:
+    """Split an ``IMAGE`` payload, without copying it. Raises ``ProtocolError``."""
+    end = payload.find(b"\0")
+    media_type = payload[: max(end, 0)]
+    if end < 0 or not media_type.isascii():
         raise ProtocolError("an IMAGE frame starts with a media type and a zero byte")
-    return media_type.decode("ascii"), data
+    return media_type.decode("ascii"), memoryview(payload)[end + 1 :]
 
 
 class FrameDecoder:
@@ -207,4 +208,7 @@ class FrameDecoder:
         start, self._position = self._position, self._position + size
         if isinstance(self._held, bytes):
             return self._held[start : self._position]  # no copy when it is all of it
-        return bytes(memoryview(self._held)[start : self._position])
+        taken = bytes(memoryview(self._held)[start : self._position])
+        if not self.buffered_bytes:
+            self._held, self._position = b"", 0  # a large frame's room is not kept until the next one comes
+        return taken

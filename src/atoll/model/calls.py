@@ -47,10 +47,10 @@ class Logs:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A figure or displayed image, where it appeared in the output."""
+    """A figure or displayed image, where it appeared. In Base64 from the start, so that nobody keeps it twice."""
 
     media_type: str
-    data: bytes
+    base64: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,14 @@ class CommandEnded:
     exit_code: int | None
 
 
-EndCause = Literal["itself", "timeout", "interrupted", "memory", "died", "overdue", "lost", "deleted", "refused"]
+EndCause = Literal[
+    "itself", "timeout", "interrupted", "memory", "died", "overdue", "lost", "deleted", "no_room", "refused"
+]
 """What ended a call, for whoever watches.
 
 ``timeout`` and ``interrupted`` stopped it; ``memory`` is the limit, ``died`` any other end of its Python; ``overdue``
 is an agent that did not do what it must and was ended by the host, ``lost`` a sandbox that went away under it,
-``deleted`` its container; ``refused`` was never run.
+``deleted`` its container; ``no_room`` is output that the server had no memory for; ``refused`` was never run.
 """
 
 

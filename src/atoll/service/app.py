@@ -11,6 +11,7 @@ from atoll.model.ids import IdGenerator, created_at_ns
 from atoll.runtime.contract import Runtime
 from atoll.service.access import Access
 from atoll.service.activity import Activity
+from atoll.service.answer_room import AnswerRoom, one_answer_bytes_max
 from atoll.service.calls import Calls
 from atoll.service.container_files import ContainerFiles
 from atoll.service.containers import Containers
@@ -32,6 +33,7 @@ class Services:
     container_files: ContainerFiles
     files: Files
     calls: Calls
+    answers: AnswerRoom
     keys: Keys
     limits: ServiceLimits
 
@@ -121,6 +123,7 @@ def _put_together(
         ),
         files=project_files,
         calls=Calls(ids=ids, access=access, sandboxes=sandboxes, contents=contents, limits=limits),
+        answers=AnswerRoom(limits.answers_bytes_max, one_answer_bytes_max(limits.output_bytes_max)),
         keys=Keys(database=database, ids=ids, clock=clock, limits=limits),
         limits=limits,
         database=database,

@@ -46,6 +46,14 @@ def container_deleted() -> str:
     return "[atoll] The container was deleted during the call."
 
 
+def no_room_for_output() -> str:
+    """Other calls' output took all of the server's memory for it."""
+    return (
+        "[atoll] The call was ended: there was no room for its output in the server's memory, which that of other "
+        "calls fills. Write large results to files in /mnt/data."
+    )
+
+
 def refused(message: str) -> str:
     """The agent honestly said no."""
     return f"[atoll] The call could not be run: {message}"

@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 
 from atoll.agent.client import AgentClient
 from atoll.agent.errors import AgentError, AgentMisbehavedError, AgentRefusedError
+from atoll.agent.exchange import MakeRoom, unlimited
 from atoll.agent.outcome import OutcomeType
 from atoll.agent.python import AgentPythonEnded, AgentPythonEvent
 from atoll.agent.shell import AgentCommandEnded, AgentShellEnded, AgentShellEvent
@@ -29,6 +30,7 @@ from atoll.model.ids import CallId, IdGenerator, ProjectId
 from atoll.runtime.contract import RuntimeFailure, SandboxNotFoundError, SandboxNotRunningError
 from atoll.service import call_notes
 from atoll.service.access import Access
+from atoll.service.answer_room import NoAnswerRoomError
 from atoll.service.checks import check_count, check_integer, check_text
 from atoll.service.contents import Contents
 from atoll.service.failures import translated
@@ -82,28 +84,38 @@ class Calls:
         self._turns = Turns(limits.calls_waiting_max)
 
     async def run_python(
-        self, project_id: ProjectId, container_id: str, call: PythonCall
+        self, project_id: ProjectId, container_id: str, call: PythonCall, make_room: MakeRoom = unlimited
     ) -> AsyncGenerator[PythonEvent, None]:
-        """Run code; the first event is ``CallStarted``, the last ``PythonEnded``. Closing it interrupts the call."""
+        """Run code; the first event is ``CallStarted``, the last ``PythonEnded``. Closing it interrupts the call.
+
+        ``make_room`` is asked before output is read; it may raise ``NoAnswerRoomError``.
+        """
         timeout_ms = self._timeout_ms(call.timeout_ms)
         check_text("code", call.code, bytes_max=self._limits.code_bytes_max)
         async with self._turn(project_id, container_id) as (container, agent):
             yield CallStarted(CallId(self._ids.new("ci_")))
-            events = self._when_free(lambda: agent.python(call.code, timeout_ms, self._limits.output_bytes_max))
+            events = self._when_free(
+                lambda: agent.python(call.code, timeout_ms, self._limits.output_bytes_max, make_room=make_room)
+            )
             async with aclosing(events), aclosing(self._python(container, events)) as told:
                 async for event in told:
                     yield event
 
     async def run_shell(
-        self, project_id: ProjectId, container_id: str, call: ShellCall
+        self, project_id: ProjectId, container_id: str, call: ShellCall, make_room: MakeRoom = unlimited
     ) -> AsyncGenerator[ShellEvent, None]:
-        """Run commands; the first event is ``CallStarted``, the last ``ShellEnded``. Closing it interrupts the call."""
+        """Run commands; the first event is ``CallStarted``, the last ``ShellEnded``. Closing it interrupts the call.
+
+        ``make_room`` is asked before output is read; it may raise ``NoAnswerRoomError``.
+        """
         timeout_ms = self._timeout_ms(call.timeout_ms)
         self._check_commands(call.commands)
         output_chars_max = self._output_chars_max(call.max_output_length, len(call.commands))
         async with self._turn(project_id, container_id) as (container, agent):
             yield CallStarted(CallId(self._ids.new("sho_")))
-            events = self._when_free(lambda: agent.shell(call.commands, timeout_ms, output_chars_max))
+            events = self._when_free(
+                lambda: agent.shell(call.commands, timeout_ms, output_chars_max, make_room=make_room)
+            )
             async with aclosing(events), aclosing(self._shell(container, len(call.commands), events)) as told:
                 async for event in told:
                     yield event
@@ -206,7 +218,7 @@ class Calls:
         except _FAILURES as error:
             cause, note = await self._explain(container, error)
             yield Logs(f"{line_start}{note}\n")
-            yield PythonEnded(status="failed", files=(), cause=cause)
+            yield PythonEnded(status="incomplete" if cause == "no_room" else "failed", files=(), cause=cause)
 
     async def _died_of_memory(self, container: Container, ended: AgentPythonEnded) -> bool:
         return ended.outcome.type is OutcomeType.DIED and await self._sandboxes.memory_killed(container)
@@ -267,6 +279,8 @@ class Calls:
         except NotFoundError:
             return "deleted", call_notes.container_deleted()
         match error:
+            case NoAnswerRoomError():
+                return "no_room", call_notes.no_room_for_output()
             case AgentRefusedError() | AtollError():
                 return "refused", call_notes.refused(error.message)
             case AgentMisbehavedError():

@@ -28,6 +28,7 @@ class ServiceLimits:
     timeout_ms_max: int = 3_600_000
     call_grace_ms: int = 10_000
     output_bytes_max: int = 10 * _MIB
+    answers_bytes_max: int = 256 * _MIB
     calls_waiting_max: int = 32
 
     upload_bytes_max: int = 512 * _MIB

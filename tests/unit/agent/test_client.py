@@ -346,6 +346,25 @@ class TestCalls:
         assert isinstance(await anext(events), AgentPythonEnded)
         await events.aclose()
 
+    async def test_the_time_until_there_is_room_is_not_the_agent_s(self, stage: Stage) -> None:
+        asked = []
+
+        async def make_room(size: int) -> None:
+            asked.append(size)
+            await asyncio.sleep(2 * SOON.call_grace_s)  # as above
+
+        frames = encode(FrameType.STDOUT, b"x"), result(PYTHON_OK)
+        events = stage.client(says(*frames), SOON).python("1", 0, 100, make_room=make_room)
+        assert isinstance((await all_of(events))[-1], AgentPythonEnded)
+        assert sum(asked) == sum(map(len, frames))
+
+    async def test_no_room_hangs_up(self, stage: Stage) -> None:
+        async def make_room(_: int) -> None:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):  # and the stage waits for the hang-up
+            await all_of(stage.client(says(encode(FrameType.STDOUT, b"x"))).python("1", 5000, 100, make_room=make_room))
+
     async def test_a_flood_is_misbehaviour(self, stage: Stage) -> None:
         async def script(agent: ScriptedAgent) -> None:
             await agent.request()

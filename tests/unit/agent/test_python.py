@@ -39,7 +39,7 @@ def test_text_and_images_come_in_order_and_the_end_last() -> None:
         (FrameType.STDOUT, b"two"),
         (FrameType.RESULT, result(files=[{"path": "/mnt/data/a", "size": 1, "mtime_ns": 2}], omitted_bytes=7)),
     )
-    assert found[:3] == [Logs("one"), Image("image/png", b"png"), Logs("two")]
+    assert found[:3] == [Logs("one"), Image("image/png", b"cG5n"), Logs("two")]
     ended = found[3]
     assert isinstance(ended, AgentPythonEnded)
     assert ended.outcome == Outcome(OutcomeType.OK)
@@ -86,7 +86,7 @@ def test_images_too_large_together_are_left_out_and_counted() -> None:
         (FrameType.IMAGE, PNG),
         (FrameType.RESULT, result(images_omitted=2)),
     )
-    assert found[0] == Image("image/png", b"png")
+    assert found[0] == Image("image/png", b"cG5n")
     ended = found[1]
     assert isinstance(ended, AgentPythonEnded)
     assert ended.images_omitted == 3

@@ -133,7 +133,7 @@ plt.plot([3]);
     assert kinds == [FrameType.STDOUT, FrameType.IMAGE, FrameType.STDOUT, FrameType.IMAGE, FrameType.RESULT]
     media_type, data = decode_image(answer.all(FrameType.IMAGE)[0])
     assert media_type == "image/png"
-    assert data.startswith(b"\x89PNG")
+    assert bytes(data).startswith(b"\x89PNG")
     assert answer.file_names == {"figure-2.png", "figure-3.png"}
     assert (agent.data_dir / "figure-1.png").read_bytes() == b"mine"
     assert (agent.data_dir / "figure-2.png").read_bytes() == data

@@ -32,6 +32,7 @@ from atoll.model.ids import is_id
 from atoll.model.pages import PageQuery
 from atoll.reconcile.expiry import expire_containers
 from atoll.runtime.contract import NoRoomError, RuntimeUnavailableError
+from atoll.service.answer_room import NoAnswerRoomError
 from tests.unit.service.world import World, eventually, open_world
 
 LOST = "Variables are lost; files in /mnt/data are kept.\n"
@@ -331,6 +332,25 @@ async def test_an_agent_that_refuses_is_quoted(world: World) -> None:
     text, end = await ended(python(world, container, "say"))
     assert "[atoll] The call could not be run: no luck" in text
     assert end.status == "failed"
+
+
+async def test_output_without_room_ends_the_call_and_the_next_works(world: World) -> None:
+    async def no_room(_: int) -> None:
+        raise NoAnswerRoomError
+
+    container = await world.container()
+    call = PythonCall(code="say hello")
+    text, end = await ended(world.services.calls.run_python(world.project, container.id, call, no_room))
+    assert text.lstrip().startswith("[atoll] The call was ended: there was no room for its output")
+    assert (end.status, end.cause) == ("incomplete", "no_room")
+    commands = ShellCall(commands=("say hello", "say you"))
+    told = [event async for event in world.services.calls.run_shell(world.project, container.id, commands, no_room)]
+    assert told[2:] == [
+        CommandEnded(0, None),
+        CommandEnded(1, None),
+        ShellEnded(status="incomplete", files=(), cause="no_room"),
+    ]
+    assert await ended(python(world, container, "say hello")) == ("hello", PythonEnded(status="completed", files=()))
 
 
 async def test_deleting_a_container_ends_its_calls_cleanly(world: World) -> None:

@@ -2,15 +2,13 @@
 
 from typing import Final
 
-import msgspec
-from litestar import MediaType, post
+from litestar import post
 from litestar.params import FromPath
-from litestar.response.base import ASGIResponse
 from litestar.types import ASGIApp
 
 from atoll.api import wire
 from atoll.api.body import read_json
-from atoll.api.events import as_stream, whole
+from atoll.api.events import WholeAnswer, as_stream
 from atoll.api.items import PythonItem
 from atoll.api.operation import OPERATION, Operation
 from atoll.api.request import ApiRequest
@@ -41,11 +39,11 @@ _CREATE: Final = Operation(
 async def create_code_interpreter_call(request: ApiRequest, container_id: FromPath[str]) -> ASGIApp:
     body = await read_json(request.scope, request.receive, wire.CodeInterpreterCallBody)
     call = PythonCall(code=body.code, timeout_ms=body.timeout_ms)
+    share = request.services.answers.share()
     events = request.metrics.counting(
-        "python", request.services.calls.run_python(request.project_id, container_id, call)
+        "python", request.services.calls.run_python(request.project_id, container_id, call, share.take)
     )
     item = PythonItem(container_id, body.code)
     if body.stream:
-        return EventStream(as_stream(events, item))
-    done = await whole(request.receive, events, item)
-    return ASGIResponse(body=msgspec.json.encode(done), media_type=MediaType.JSON)
+        return EventStream(as_stream(events, item, share), let_go=share.release)
+    return WholeAnswer(events, item, share)

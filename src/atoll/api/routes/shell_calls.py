@@ -3,15 +3,13 @@
 import secrets
 from typing import Final
 
-import msgspec
-from litestar import MediaType, post
+from litestar import post
 from litestar.params import FromPath
-from litestar.response.base import ASGIResponse
 from litestar.types import ASGIApp
 
 from atoll.api import wire
 from atoll.api.body import read_json
-from atoll.api.events import as_stream, whole
+from atoll.api.events import WholeAnswer, as_stream
 from atoll.api.items import ShellItem
 from atoll.api.operation import OPERATION, Operation
 from atoll.api.request import ApiRequest
@@ -40,9 +38,11 @@ async def create_shell_call(request: ApiRequest, container_id: FromPath[str]) ->
     call = ShellCall(
         commands=tuple(body.commands), timeout_ms=body.timeout_ms, max_output_length=body.max_output_length
     )
-    events = request.metrics.counting("shell", request.services.calls.run_shell(request.project_id, container_id, call))
+    share = request.services.answers.share()
+    events = request.metrics.counting(
+        "shell", request.services.calls.run_shell(request.project_id, container_id, call, share.take)
+    )
     item = ShellItem(body.call_id or f"call_{secrets.token_hex(12)}", len(call.commands), body.max_output_length)
     if body.stream:
-        return EventStream(as_stream(events, item))
-    done = await whole(request.receive, events, item)
-    return ASGIResponse(body=msgspec.json.encode(done), media_type=MediaType.JSON)
+        return EventStream(as_stream(events, item, share), let_go=share.release)
+    return WholeAnswer(events, item, share)
