@@ -168,15 +168,24 @@ class Settings:
             high=1024,
         ),
     ] = 64
+    memory_bytes_max: Annotated[
+        int | None,
+        Description(
+            "Memory that all sandboxes together may hold. Without one: all of the machine's. In either case half of "
+            "`memory_free_bytes_min` is left to the rest of the machine.",
+            "Sandboxes",
+            low=64 * _MIB,
+        ),
+    ] = None
     memory_overcommit: Annotated[
         float,
         Description(
-            "How many times the machine's memory the running sandboxes' limits may add up to.",
+            "How many times that memory the running sandboxes' limits may add up to.",
             "Sandboxes",
             low=0.1,
             high=100,
         ),
-    ] = 2.0
+    ] = 20.0
     disk_overcommit: Annotated[
         float,
         Description(

@@ -88,11 +88,12 @@ def test_what_is_left_running_is_named_when_it_fills_the_container(box: str, oci
 
 
 def test_fork_bomb_in_python(box: str, oci_api: Api) -> None:
+    # Long enough to come to the limit on a busy machine: each fork copies a Python with everything imported.
     code = (
         "import os\nprint('bomb', flush=True)\n"
         "while True:\n    try: os.fork()\n    except OSError as error: last = error"
     )
-    call = oci_api.python(box, code, timeout_ms=2_000)
+    call = oci_api.python(box, code, timeout_ms=6_000)
     assert call["status"] in ("incomplete", "failed"), call
     assert "bomb" in logs_of(call)
     assert PROCESSES_LIMIT in logs_of(call)

@@ -66,20 +66,23 @@ def _memory(now: RuntimeMetrics) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "atoll_memory_bytes", "Memory that all sandboxes hold, pool and zygote included.", now.memory_bytes
     )
+    yield GaugeMetricFamily("atoll_memory_bytes_max", "What that may be at this moment.", now.memory_bytes_max)
     yield GaugeMetricFamily(
         "atoll_memory_promised_bytes", "Memory limits of the sandboxes that run.", now.memory_promised_bytes
     )
     yield GaugeMetricFamily(
         "atoll_memory_promised_bytes_max", "What may be promised of memory.", now.memory_promised_bytes_max
     )
-    yield GaugeMetricFamily("atoll_memory_free_bytes", "Memory that the machine has left.", now.memory_free_bytes)
+    yield GaugeMetricFamily(
+        "atoll_memory_free_bytes", "Memory that sandboxes could still be given.", now.memory_free_bytes
+    )
     yield GaugeMetricFamily("atoll_disk_promised_bytes", "Limits of all sandboxes' disks.", now.disk_promised_bytes)
     yield GaugeMetricFamily("atoll_disk_free_bytes", "Room left under the sandboxes' disks.", now.disk_free_bytes)
 
 
 def _limits(now: RuntimeMetrics) -> Iterator[Metric]:
     yield CounterMetricFamily(
-        "atoll_memory_kills", "Processes that the kernel ended at a sandbox's memory limit.", now.memory_kills
+        "atoll_memory_kills", "Processes in sandboxes that the kernel ended for want of memory.", now.memory_kills
     )
     yield CounterMetricFamily(
         "atoll_pids_refused",

@@ -23,9 +23,10 @@ class RuntimeMetrics:
     """What there is now, and what was counted since the runtime's start.
 
     ``pool_hits`` and ``pool_misses`` are creates that a ready sandbox fits, by whether there was one. ``memory_bytes``
-    is what all sandboxes hold together, the pool and the zygote included; ``memory_promised_bytes`` the sum of the
-    limits of those that run, which may be ``memory_promised_bytes_max``; ``memory_free_bytes`` what the machine has
-    left. ``disk_promised_bytes`` is the sum of the disks' limits, ``disk_free_bytes`` what is left under them.
+    is what all sandboxes hold together, the pool and the zygote included, and ``memory_bytes_max`` what they may hold
+    at this moment; ``memory_promised_bytes`` the sum of the limits of those that run, which may be
+    ``memory_promised_bytes_max``; ``memory_free_bytes`` what they could still be given. ``disk_promised_bytes`` is the
+    sum of the disks' limits, ``disk_free_bytes`` what is left under them.
     """
 
     pool_ready: int = 0
@@ -35,6 +36,7 @@ class RuntimeMetrics:
     sandboxes_running: int = 0
     sandboxes_stopped: int = 0
     memory_bytes: int = 0
+    memory_bytes_max: int = 0
     memory_promised_bytes: int = 0
     memory_promised_bytes_max: int = 0
     memory_free_bytes: int = 0

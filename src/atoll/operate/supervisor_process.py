@@ -39,6 +39,7 @@ def supervisor_settings(settings: Settings, user: SystemUser) -> SupervisorSetti
             zygote_user=settings.zygote_user,
             cgroup_parent=settings.cgroup_parent,
             sandboxes_max=settings.sandboxes_max,
+            memory_bytes_max=settings.memory_bytes_max,
             memory_overcommit=settings.memory_overcommit,
             memory_free_bytes_min=settings.memory_free_bytes_min,
             disk_overcommit=settings.disk_overcommit,

@@ -82,11 +82,14 @@ class Usage:
     """What a running sandbox holds now.
 
     ``memory_kills`` and ``pids_refused``, the processes and threads that could not be started because there were
-    ``pids_max`` already, count since its start and never go down. ``pids_max`` ``None`` is no limit.
+    ``pids_max`` already, count since its start and never go down. ``memory_was_full`` tells whether it held as much as
+    its own limit since it was last measured; a kill without that is one for want of memory on the machine. ``pids_max``
+    ``None`` is no limit.
     """
 
     memory_bytes: int
     memory_kills: int
+    memory_was_full: bool
     pids: int
     pids_max: int | None
     pids_refused: int

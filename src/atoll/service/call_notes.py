@@ -4,18 +4,25 @@ What the agent can see for itself (time-outs, interrupts, a Python that ended, o
 """
 
 from atoll.model.memory_limit import MemoryLimit
+from atoll.service.tally import MemoryShortage
 
 _LOST = "Variables are lost; files in /mnt/data are kept."
 
 
-def memory_killed_python(limit: MemoryLimit) -> str:
-    """The memory limit ended Python."""
-    return f"[atoll] Python was ended because the container reached its memory limit ({limit}). {_LOST}"
+def memory_killed_python(limit: MemoryLimit, shortage: MemoryShortage) -> str:
+    """Python was ended for want of memory."""
+    return f"[atoll] Python was ended because {_reason(limit, shortage)}. {_LOST}"
 
 
-def memory_killed_command(limit: MemoryLimit) -> str:
-    """The memory limit ended a command, or something that it ran."""
-    return f"[atoll] The command was ended because the container reached its memory limit ({limit})."
+def memory_killed_command(limit: MemoryLimit, shortage: MemoryShortage) -> str:
+    """A command, or something that it ran, was ended for want of memory."""
+    return f"[atoll] The command was ended because {_reason(limit, shortage)}."
+
+
+def _reason(limit: MemoryLimit, shortage: MemoryShortage) -> str:
+    if shortage is MemoryShortage.MACHINE:
+        return "the machine's memory for all containers together was used up"
+    return f"the container reached its memory limit ({limit})"
 
 
 def processes_refused(limit: int, left: int) -> str:

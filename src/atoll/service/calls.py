@@ -36,6 +36,7 @@ from atoll.service.contents import Contents
 from atoll.service.failures import translated
 from atoll.service.limits import ServiceLimits
 from atoll.service.sandboxes import Sandboxes
+from atoll.service.tally import MemoryShortage
 from atoll.service.turns import Turns
 
 E = TypeVar("E")
@@ -200,16 +201,16 @@ class Calls:
     async def _python(
         self, container: Container, events: AsyncGenerator[AgentPythonEvent, None]
     ) -> AsyncGenerator[PythonEvent, None]:
-        line_start = "\n"
+        line_start = ""
         try:
             async for event in events:
                 if isinstance(event, AgentPythonEnded):
-                    died_of_memory = await self._died_of_memory(container, event)
-                    for note in await self._python_notes(container, event, died_of_memory=died_of_memory):
+                    shortage = await self._shortage(container, event)
+                    for note in await self._python_notes(container, event, shortage):
                         yield Logs(f"{line_start}{note}\n")
                         line_start = ""
                     files = await self._contents.note(container, event.files)
-                    cause = "memory" if died_of_memory else _CAUSE[event.outcome.type]
+                    cause = "memory" if shortage is not None else _CAUSE[event.outcome.type]
                     yield PythonEnded(status=_STATUS[event.outcome.type], files=files, cause=cause)
                 else:
                     if isinstance(event, Logs):
@@ -220,15 +221,17 @@ class Calls:
             yield Logs(f"{line_start}{note}\n")
             yield PythonEnded(status="incomplete" if cause == "no_room" else "failed", files=(), cause=cause)
 
-    async def _died_of_memory(self, container: Container, ended: AgentPythonEnded) -> bool:
-        return ended.outcome.type is OutcomeType.DIED and await self._sandboxes.memory_killed(container)
+    async def _shortage(self, container: Container, ended: AgentPythonEnded) -> MemoryShortage | None:
+        return await self._sandboxes.memory_killed(container) if ended.outcome.type is OutcomeType.DIED else None
 
-    async def _python_notes(self, container: Container, ended: AgentPythonEnded, *, died_of_memory: bool) -> list[str]:
+    async def _python_notes(
+        self, container: Container, ended: AgentPythonEnded, shortage: MemoryShortage | None
+    ) -> list[str]:
         notes = []
         if ended.images_omitted:
             notes.append(call_notes.images_omitted(ended.images_omitted))
-        if died_of_memory:
-            notes.append(call_notes.memory_killed_python(container.memory_limit))
+        if shortage is not None:
+            notes.append(call_notes.memory_killed_python(container.memory_limit, shortage))
         return [*notes, *await self._processes_note(container, ended.pids_taken)]
 
     async def _shell(
@@ -260,8 +263,9 @@ class Calls:
 
     async def _command_notes(self, container: Container, ended: AgentCommandEnded) -> list[str]:
         notes = []
-        if ended.exit_code == 128 + 9 and await self._sandboxes.memory_killed(container):
-            notes.append(call_notes.memory_killed_command(container.memory_limit))
+        shortage = await self._sandboxes.memory_killed(container) if ended.exit_code == 128 + 9 else None
+        if shortage is not None:
+            notes.append(call_notes.memory_killed_command(container.memory_limit, shortage))
         return [*notes, *await self._processes_note(container, ended.pids_taken)]
 
     async def _processes_note(self, container: Container, pids_taken: int) -> list[str]:
@@ -286,6 +290,7 @@ class Calls:
             case AgentMisbehavedError():
                 await self._sandboxes.stop(container)
                 return "overdue", call_notes.sandbox_stopped()
-        if await self._sandboxes.memory_killed(container):
-            return "memory", call_notes.memory_killed_python(container.memory_limit)
+        shortage = await self._sandboxes.memory_killed(container)
+        if shortage is not None:
+            return "memory", call_notes.memory_killed_python(container.memory_limit, shortage)
         return "lost", call_notes.sandbox_ended()

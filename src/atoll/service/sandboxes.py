@@ -39,7 +39,7 @@ from atoll.service.failures import translate, translated
 from atoll.service.kept_streams import KeptStreams
 from atoll.service.limits import ServiceLimits
 from atoll.service.signals import Signals
-from atoll.service.tally import Tally
+from atoll.service.tally import MemoryShortage, Tally
 from atoll.store import containers
 from atoll.store.database import Database
 
@@ -139,10 +139,10 @@ class Sandboxes:
             _LOG.info("the runtime does not say what it counts: %s", error)
             return None
 
-    async def memory_killed(self, container: Container) -> bool:
-        """Tell whether the memory limit ended a process since this was last asked, or since the last call began."""
+    async def memory_killed(self, container: Container) -> MemoryShortage | None:
+        """Tell whether want of memory ended a process since this was last asked, or since the last call began."""
         measured = await self._measured(container)
-        return measured is not None and measured[0].memory_killed(measured[1])
+        return None if measured is None else measured[0].memory_killed(measured[1])
 
     def may_be_full(self, container: Container, pids_taken: int) -> bool:
         """Tell, without asking anybody, whether the limit of processes may have been met since the last look."""

@@ -5,12 +5,20 @@ killed, processes when as many were started as there was room for.
 """
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final, Self
 
 from atoll.runtime.contract import Usage
 
 # A sandbox that nobody has used yet has a few processes of its own.
 _UNUSED_SHARE: Final = 2
+
+
+class MemoryShortage(Enum):
+    """Whose memory was used up when a process was ended for want of it."""
+
+    CONTAINER = "container"
+    MACHINE = "machine"
 
 
 @dataclass(slots=True)
@@ -32,10 +40,12 @@ class Tally:
         """Begin with a sandbox of which nothing is known but what it holds now."""
         return cls(memory_kills=usage.memory_kills, pids_refused=usage.pids_refused)
 
-    def memory_killed(self, usage: Usage) -> bool:
-        """Tell whether there were kills since the last look, which this is."""
+    def memory_killed(self, usage: Usage) -> MemoryShortage | None:
+        """Tell whether there were kills since the last look, which this is, and whose memory was short."""
         before, self.memory_kills = self.memory_kills, usage.memory_kills
-        return usage.memory_kills > before
+        if usage.memory_kills <= before:
+            return None
+        return MemoryShortage.CONTAINER if usage.memory_was_full else MemoryShortage.MACHINE
 
     def may_be_full(self, pids_taken: int) -> bool:
         """Tell whether the limit of processes can have been met since the last look."""

@@ -8,7 +8,7 @@ answer ``{"id", "result": {...}}`` or ``{"id", "error": NAME, "message", ...}``;
 ``start``         ``sandbox_id`` -> SANDBOX
 ``dial``          ``sandbox_id`` -> ``{}`` and the connected socket
 ``observe``       ``after`` (an id, or empty) -> ``{"sandboxes": [SANDBOX...], "has_more": bool}``, ordered by id
-``usage``         ``sandbox_id`` -> ``{"memory_bytes", "memory_kills", "pids", "pids_max", "pids_refused"}``
+``usage``         ``sandbox_id`` -> the fields of ``Usage`` by their names
 ``stop``          ``sandbox_id`` -> ``{}``
 ``destroy``       ``sandbox_id`` -> ``{}``
 ``metrics``       -> the fields of ``RuntimeMetrics`` by their names
@@ -193,6 +193,7 @@ def usage_from_wire(value: Mapping[str, Any]) -> Usage:
     return Usage(
         memory_bytes=int(value["memory_bytes"]),
         memory_kills=int(value["memory_kills"]),
+        memory_was_full=bool(value["memory_was_full"]),
         pids=int(value["pids"]),
         pids_max=None if pids_max is None else int(pids_max),
         pids_refused=int(value["pids_refused"]),

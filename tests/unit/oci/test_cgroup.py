@@ -18,6 +18,10 @@ def v1(tmp_path: Path) -> Path:
     group = tmp_path / "memory/atoll" / ID
     (group / "memory.usage_in_bytes").write_text("4096\n")
     (group / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
+    (group / "memory.max_usage_in_bytes").write_text("1073741824\n")
+    (group.parent / "memory.usage_in_bytes").write_text("9000\n")
+    (group.parent / "memory.stat").write_text("inactive_file 1\ntotal_inactive_file 30\ntotal_active_file 12\n")
+    (group.parent / "memory.limit_in_bytes").write_text("")
     (tmp_path / "pids/atoll" / ID / "pids.current").write_text("7\n")
     (tmp_path / "pids/atoll" / ID / "pids.max").write_text("256\n")
     (tmp_path / "pids/atoll" / ID / "pids.events").write_text("max 12\n")
@@ -32,6 +36,10 @@ def v2(tmp_path: Path) -> Path:
     group = tmp_path / "atoll" / ID
     group.mkdir(parents=True)
     (group / "memory.current").write_text("4096\n")
+    (group.parent / "memory.current").write_text("9000\n")
+    (group.parent / "memory.stat").write_text("anon 1\ninactive_file 30\nactive_file 12\nslab 5\n")
+    (group.parent / "memory.max").write_text("")
+    (tmp_path / "cgroup.subtree_control").write_text("")
     (group / "memory.events").write_text("low 0\nhigh 0\nmax 5\noom 4\noom_kill 3\noom_group_kill 0\n")
     (group / "pids.current").write_text("7\n")
     (group / "pids.max").write_text("256\n")
@@ -57,11 +65,58 @@ def test_measuring(root: Path) -> None:
     groups = cgroup.detect("/atoll", root)
     assert groups.memory_bytes(ID) == 4096
     assert groups.memory_kills(ID) == 3
+    assert groups.memory_of_all() == cgroup.Held(9000, 42)
     assert groups.pids(ID) == 7
     assert groups.pids_max(ID) == 256
     assert groups.pids_refused(ID) == 12
     assert groups.processes(ID) == [10, 11]
     assert groups.path(ID) == f"/atoll/{ID}"
+
+
+@pytest.mark.parametrize("limit", ["memory/atoll/memory.limit_in_bytes", "atoll/memory.max"])
+def test_the_parent_has_a_limit_of_memory(root: Path, limit: str) -> None:
+    file = root / limit
+    if not file.exists():
+        return  # the other kind's
+    groups = cgroup.detect("/atoll", root)
+    groups.make_parent()
+    groups.limit_memory_of_all(8192)
+    assert file.read_text() == "8192"
+
+
+def test_a_parent_is_made_with_what_its_limit_needs(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    groups = cgroup.detect("/of/atoll", tmp_path)
+    groups.make_parent()
+    groups.make_parent()
+    assert (tmp_path / "memory/of/atoll").is_dir()
+    (tmp_path / "cgroup.controllers").touch()
+    (tmp_path / "of").mkdir()
+    for path in (tmp_path, tmp_path / "of"):
+        (path / "cgroup.subtree_control").write_text("")
+    cgroup.detect("/of/atoll", tmp_path).make_parent()
+    assert (tmp_path / "of/atoll").is_dir()
+    assert [(path / "cgroup.subtree_control").read_text() for path in (tmp_path, tmp_path / "of")] == ["+memory"] * 2
+
+
+def test_a_group_that_was_at_its_limit_says_so_once_v1(v1: Path) -> None:
+    group = v1 / "memory/atoll" / ID
+    (group / "memory.limit_in_bytes").write_text("1073741824\n")
+    groups = cgroup.detect("/atoll", v1)
+    assert groups.memory_was_full(ID)
+    assert (group / "memory.max_usage_in_bytes").read_text().startswith("0"), "the kernel takes this as: begin anew"
+    (group / "memory.max_usage_in_bytes").write_text("900000000\n")
+    assert not groups.memory_was_full(ID)
+
+
+def test_a_group_that_was_at_its_limit_says_so_once_v2(v2: Path) -> None:
+    events = v2 / "atoll" / ID / "memory.events"
+    groups = cgroup.detect("/atoll", v2)
+    assert [groups.memory_was_full(ID) for _ in range(2)] == [True, False]
+    events.write_text("oom 5\noom_kill 4\n")
+    assert [groups.memory_was_full(ID) for _ in range(2)] == [True, False]
+    events.write_text("oom 5\noom_kill 5\n")
+    assert not groups.memory_was_full(ID), "ended for a limit above it"
 
 
 def test_any_number_of_processes(root: Path) -> None:
@@ -121,7 +176,7 @@ def test_freezing_v2(v2: Path) -> None:
 
 def test_removing(root: Path) -> None:
     groups = cgroup.detect("/atoll", root)
-    for file in [path for path in root.rglob(f"{ID}/*") if path.is_file()]:
+    for file in [path for path in root.rglob("atoll/**/*") if path.is_file()]:
         file.unlink()  # in a real one the files go with the folder
     groups.remove_parent()
     assert list(root.rglob(ID))  # the parent is not empty

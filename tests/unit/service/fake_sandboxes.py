@@ -1,7 +1,7 @@
 """A runtime in memory whose sandboxes have an agent that speaks the real protocol and does what its code says.
 
 Code is one word and its arguments, a line: ``say TEXT``, ``write NAME TEXT``, ``remove NAME``, ``wait``, ``die``,
-``oom``, ``fork N``, ``fall``, ``garbage``, ``silent``, ``exit N``.
+``oom [machine]``, ``fork N``, ``fall``, ``garbage``, ``silent``, ``exit N``.
 """
 
 import asyncio
@@ -79,6 +79,7 @@ class FakeSandbox:
     state: SandboxState = SandboxState.RUNNING
     files: dict[str, bytes] = field(default_factory=dict)
     memory_kills: int = 0
+    memory_was_full: bool = False
     pids: int = 1
     pids_taken: int = 1
     pids_refused: int = 0
@@ -301,6 +302,7 @@ class Agent:
                 return None if await self._wait() else {"type": "interrupted"}
             case "die" | "oom":
                 sandbox.memory_kills += word == "oom"
+                sandbox.memory_was_full = word == "oom" and rest != "machine"
                 return {"type": "died", "signal": 9, "exit_code": None}
             case "fork":
                 sandbox.fork(int(rest))
@@ -400,6 +402,7 @@ class FakeRuntime:
         return Usage(
             memory_bytes=0,
             memory_kills=sandbox.memory_kills,
+            memory_was_full=sandbox.memory_was_full,
             pids=sandbox.pids,
             pids_max=sandbox.spec.pids_max,
             pids_refused=sandbox.pids_refused,

@@ -246,8 +246,12 @@ async def test_a_memory_kill_is_named(world: World) -> None:
     text, end = await ended(python(world, container, "say x", "oom"))
     assert text == ("x\n[atoll] Python was ended because the container reached its memory limit (1g). " + LOST)
     assert end.status == "failed"
+    text, end = await ended(python(world, container, "oom machine"))
+    assert (
+        text == "[atoll] Python was ended because the machine's memory for all containers together was used up. " + LOST
+    )
     text, end = await ended(python(world, container, "die"))
-    assert (text, end.status) == ("", "failed")
+    assert (text, end.status, end.cause) == ("", "failed", "died")
     told = [event async for event in shell(world, container, "oom", "say x")]
     assert told[1:3] == [
         CommandOutput(0, "", "[atoll] The command was ended because the container reached its memory limit (1g).\n"),

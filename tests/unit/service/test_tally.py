@@ -1,18 +1,31 @@
 """When the limits of a sandbox are looked at, and what a look tells."""
 
 from atoll.runtime.contract import Usage
-from atoll.service.tally import Tally
+from atoll.service.tally import MemoryShortage, Tally
 
 
-def usage(*, pids: int = 1, pids_max: int | None = 100, refused: int = 0, kills: int = 0) -> Usage:
-    return Usage(memory_bytes=1, memory_kills=kills, pids=pids, pids_max=pids_max, pids_refused=refused)
+def usage(*, pids: int = 1, pids_max: int | None = 100, refused: int = 0, kills: int = 0, full: bool = False) -> Usage:
+    return Usage(
+        memory_bytes=1,
+        memory_kills=kills,
+        memory_was_full=full,
+        pids=pids,
+        pids_max=pids_max,
+        pids_refused=refused,
+    )
 
 
 def test_kills_are_told_once() -> None:
     tally = Tally.of_a_new_one(100)
-    assert tally.memory_killed(usage(kills=1))
-    assert not tally.memory_killed(usage(kills=1))
-    assert not Tally.of_an_old_one(usage(kills=3)).memory_killed(usage(kills=3))
+    assert tally.memory_killed(usage(kills=1, full=True)) is MemoryShortage.CONTAINER
+    assert tally.memory_killed(usage(kills=1, full=True)) is None
+    assert Tally.of_an_old_one(usage(kills=3)).memory_killed(usage(kills=3, full=True)) is None
+
+
+def test_a_kill_below_ones_own_limit_is_the_machines() -> None:
+    tally = Tally.of_an_old_one(usage(kills=1))
+    assert tally.memory_killed(usage(kills=2)) is MemoryShortage.MACHINE
+    assert tally.memory_killed(usage(kills=2)) is None
 
 
 def test_a_sandbox_that_starts_few_processes_is_not_looked_at() -> None:

@@ -9,6 +9,7 @@ import errno
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -20,7 +21,17 @@ NETWORK_MEMORY_BYTES_MAX: Final = 64 << 20
 
 CPU_PERIOD_US: Final = 100_000
 _CPU_QUOTA_US_MIN: Final = 1000
+# The kernel takes memory for a group a few pages at a time.
+_CHARGE_BYTES_MAX: Final = 256 << 10
 _REMOVE_TIMEOUT_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Memory in use, and the part of it that the kernel can take back: pages of files."""
+
+    held_bytes: int
+    reclaimable_bytes: int
 
 
 class Cgroups(Protocol):
@@ -39,8 +50,20 @@ class Cgroups(Protocol):
         """Give the memory in use."""
         ...
 
-    def memory_bytes_of_all(self) -> int:
-        """Give the memory in use by all groups together; none where there is none."""
+    def memory_was_full(self, sandbox_id: str) -> bool:
+        """Tell whether the group was at its own limit since this was last asked, which may also be by cached files."""
+        ...
+
+    def make_parent(self) -> None:
+        """Make the parent, so that it can have a limit of memory. Raises ``OSError``."""
+        ...
+
+    def memory_of_all(self) -> Held:
+        """Give the memory that the parent and all groups in it hold."""
+        ...
+
+    def limit_memory_of_all(self, limit_bytes: int) -> None:
+        """Bound that memory. Raises ``OSError``, on cgroup v1 ``EBUSY`` when more is held."""
         ...
 
     def memory_kills(self, sandbox_id: str) -> int:
@@ -117,6 +140,7 @@ class CgroupsV2:
     def __init__(self, parent: str, root: Path) -> None:
         self._parent = parent.strip("/")
         self._root = root
+        self._seen_full: dict[str, int] = {}
 
     @property
     def swap_limited(self) -> bool:
@@ -129,8 +153,25 @@ class CgroupsV2:
     def memory_bytes(self, sandbox_id: str) -> int:
         return int(self._file(sandbox_id, "memory.current").read_text())
 
-    def memory_bytes_of_all(self) -> int:
-        return _number_if_there(self._root / self._parent / "memory.current")
+    def memory_was_full(self, sandbox_id: str) -> bool:
+        before = self._seen_full.get(sandbox_id, 0)
+        now = self._seen_full[sandbox_id] = _counter(self._file(sandbox_id, "memory.events"), "oom")
+        return now > before
+
+    def make_parent(self) -> None:
+        path = self._root
+        for name in Path(self._parent).parts:
+            _write(path / "cgroup.subtree_control", "+memory")
+            path /= name
+            path.mkdir(exist_ok=True)
+
+    def memory_of_all(self) -> Held:
+        parent = self._root / self._parent
+        held = int((parent / "memory.current").read_text())
+        return Held(held, _sum(parent / "memory.stat", {"active_file", "inactive_file"}))
+
+    def limit_memory_of_all(self, limit_bytes: int) -> None:
+        _write(self._root / self._parent / "memory.max", limit_bytes)
 
     def memory_kills(self, sandbox_id: str) -> int:
         return _counter(self._file(sandbox_id, "memory.events"), "oom_kill")
@@ -171,6 +212,7 @@ class CgroupsV2:
         _write_if_there(self._file(sandbox_id, "cgroup.freeze"), "0")
 
     def remove(self, sandbox_id: str) -> None:
+        self._seen_full.pop(sandbox_id, None)
         _remove_folder(self._file(sandbox_id, ""))
 
     def remove_parent(self) -> None:
@@ -198,8 +240,25 @@ class CgroupsV1:
     def memory_bytes(self, sandbox_id: str) -> int:
         return int(self._file("memory", sandbox_id, "memory.usage_in_bytes").read_text())
 
-    def memory_bytes_of_all(self) -> int:
-        return _number_if_there(self._root / "memory" / self._parent / "memory.usage_in_bytes")
+    def memory_was_full(self, sandbox_id: str) -> bool:
+        # Not by memory.failcnt: Linux 6.18 does not count there.
+        peak = self._file("memory", sandbox_id, "memory.max_usage_in_bytes")
+        limit = int(self._file("memory", sandbox_id, "memory.limit_in_bytes").read_text())
+        was_full = int(peak.read_text()) > limit - _CHARGE_BYTES_MAX
+        if was_full:
+            _write(peak, 0)
+        return was_full
+
+    def make_parent(self) -> None:
+        (self._root / "memory" / self._parent).mkdir(parents=True, exist_ok=True)
+
+    def memory_of_all(self) -> Held:
+        parent = self._root / "memory" / self._parent
+        held = int((parent / "memory.usage_in_bytes").read_text())
+        return Held(held, _sum(parent / "memory.stat", {"total_active_file", "total_inactive_file"}))
+
+    def limit_memory_of_all(self, limit_bytes: int) -> None:
+        _write(self._root / "memory" / self._parent / "memory.limit_in_bytes", limit_bytes)
 
     def memory_kills(self, sandbox_id: str) -> int:
         return _counter(self._file("memory", sandbox_id, "memory.oom_control"), "oom_kill")
@@ -271,16 +330,14 @@ def _counter(path: Path, name: str) -> int:
     return 0
 
 
+def _sum(path: Path, names: set[str]) -> int:
+    lines = (line.split() for line in path.read_text().splitlines())
+    return sum(int(value) for name, value in lines if name in names)
+
+
 def _counter_if_there(path: Path, name: str) -> int:
     try:
         return _counter(path, name)
-    except FileNotFoundError:
-        return 0
-
-
-def _number_if_there(path: Path) -> int:
-    try:
-        return int(path.read_text())
     except FileNotFoundError:
         return 0
 

@@ -54,6 +54,7 @@ from atoll.runtime.oci.disk import DISK_NAME
 from atoll.runtime.oci.disk_guard import DiskGuard
 from atoll.runtime.oci.layout import Layout
 from atoll.runtime.oci.limit_counts import LimitCounts
+from atoll.runtime.oci.memory_guard import MemoryGuard
 from atoll.runtime.oci.oci_binary import OciBinary, OciRuntimeFailedError
 from atoll.runtime.oci.pool_keeper import PoolKeeper, Workshop
 from atoll.runtime.oci.record import Record, RecordDamagedError
@@ -85,6 +86,7 @@ class Engine:
         self._settings = settings
         self._clock = clock
         self._ids = IdGenerator()
+        self._memory_total_bytes = _memory()["MemTotal"]
         self._layout = Layout(settings.sandboxes_dir, settings.run_dir)
         self._layout.make()
         self._lock_fd = layout.lock(self._layout.sandboxes, _LOCK_TIMEOUT_S)
@@ -112,10 +114,17 @@ class Engine:
             pool.Demand(settings.pool_min, settings.pool_max if settings.pool_spec is not None else 0),
         )
         self._take_up()
+        self._memory_guard = MemoryGuard(
+            self._cgroups,
+            lambda: _memory()["MemAvailable"],
+            reserve_bytes=settings.memory_free_bytes_min // 2,
+            most_bytes=settings.memory_bytes_max,
+        )
         self._guard = DiskGuard(
             self._disk_free_bytes, settings.disk_free_bytes_min, freeze=self._freeze_all, thaw=self._thaw_all
         )
         self._guard.start()
+        self._memory_guard.start()
         self._prepare()
 
     def keep_pool(self) -> None:
@@ -126,12 +135,13 @@ class Engine:
     @property
     def capabilities(self) -> Capabilities:
         """What holds."""
-        memory_bytes = _memory()["MemTotal"]
-        return Capabilities(name="oci", walls=True, limits=True, survives_restart=True, memory_bytes_max=memory_bytes)
+        return Capabilities(
+            name="oci", walls=True, limits=True, survives_restart=True, memory_bytes_max=self._memory_bytes()
+        )
 
     def create(self, spec: SandboxSpec) -> Sandbox:
         """Make a sandbox; when it fails nothing is left. Raises ``NoRoomError``, ``SpecRefusedError``."""
-        admission.check_spec(spec, _memory()["MemTotal"])
+        admission.check_spec(spec, self._memory_bytes())
         with _machinery():
             below = image.find(self._settings.images_dir, self._settings.image)
         started_at = time.perf_counter()
@@ -210,6 +220,7 @@ class Engine:
             return Usage(
                 memory_bytes=self._cgroups.memory_bytes(sandbox_id),
                 memory_kills=self._cgroups.memory_kills(sandbox_id),
+                memory_was_full=self._cgroups.memory_was_full(sandbox_id),
                 pids=self._cgroups.pids(sandbox_id),
                 pids_max=self._cgroups.pids_max(sandbox_id),
                 pids_refused=self._cgroups.pids_refused(sandbox_id),
@@ -235,7 +246,8 @@ class Engine:
             pool_misses=pooled.misses,
             sandboxes_running=running,
             sandboxes_stopped=len(made) - running,
-            memory_bytes=self._cgroups.memory_bytes_of_all(),
+            memory_bytes=self._memory_held().held_bytes,
+            memory_bytes_max=self._memory_guard.limit_bytes,
             memory_promised_bytes=committed.memory_bytes,
             memory_promised_bytes_max=machine.memory_promised_bytes_max,
             memory_free_bytes=machine.memory_free_bytes,
@@ -289,6 +301,7 @@ class Engine:
         """Finish tidying, give up the pool and let go; people's sandboxes live on."""
         self._pool.close()
         self._guard.close()
+        self._memory_guard.close()
         self._deaths.close()
         self._dying.shutdown()
         self._freeing.shutdown()
@@ -332,8 +345,8 @@ class Engine:
     def _machine(self) -> admission.Machine:
         memory = _memory()
         return admission.Machine(
-            memory_bytes=memory["MemTotal"],
-            memory_free_bytes=memory["MemAvailable"],
+            memory_bytes=self._memory_bytes(),
+            memory_free_bytes=self._memory_free_bytes(memory["MemAvailable"]),
             memory_free_bytes_min=self._settings.memory_free_bytes_min,
             memory_overcommit=self._settings.memory_overcommit,
             disk_free_bytes=self._disk_free_bytes(),
@@ -341,6 +354,24 @@ class Engine:
             disk_overcommit=self._settings.disk_overcommit,
             sandboxes_max=self._settings.sandboxes_max,
         )
+
+    def _memory_bytes(self) -> int:
+        most = self._settings.memory_bytes_max
+        return self._memory_total_bytes if most is None else min(self._memory_total_bytes, most)
+
+    def _memory_free_bytes(self, available: int) -> int:
+        """Give what sandboxes can still be given: of the machine's, and of what they may hold together."""
+        most = self._settings.memory_bytes_max
+        if most is None:
+            return available
+        held = self._memory_held()
+        return min(available, most - held.held_bytes + held.reclaimable_bytes)
+
+    def _memory_held(self) -> cgroup.Held:
+        try:
+            return self._cgroups.memory_of_all()
+        except OSError:  # the guard has said that there is nothing to measure
+            return cgroup.Held(0, 0)
 
     def _disk_free_bytes(self) -> int:
         status = os.statvfs(self._layout.sandboxes)

@@ -12,11 +12,12 @@ class OciSettings:
     """Folders, the program, and how far the machine may be filled.
 
     ``sandboxes_dir`` and ``run_dir`` belong to root alone and to one supervisor alone; everything in ``run_dir`` may
-    vanish while no sandbox runs. ``image`` is a name or an id. An overcommit is how many times what there is may be
-    promised: memory to sandboxes that run, disk to all that exist (their disks are sparse). While less disk than half
-    of ``disk_free_bytes_min`` is free, sandboxes are frozen. Between ``pool_min`` and ``pool_max`` sandboxes of
-    ``pool_spec`` are kept ready; none without one. ``zygote_user`` is the system user of preloaded Pythons; with
-    ``None`` there are none and every sandbox starts cold.
+    vanish while no sandbox runs. ``image`` is a name or an id. ``memory_bytes_max`` is what sandboxes may hold
+    together, ``None`` for all that the machine has; half of ``memory_free_bytes_min`` is always left to the rest of the
+    machine. An overcommit is how many times what there is may be promised: memory to sandboxes that run, disk to all
+    that exist (their disks are sparse). While less disk than half of ``disk_free_bytes_min`` is free, sandboxes are
+    frozen. Between ``pool_min`` and ``pool_max`` sandboxes of ``pool_spec`` are kept ready; none without one.
+    ``zygote_user`` is the system user of preloaded Pythons; with ``None`` there are none and every sandbox starts cold.
     """
 
     sandboxes_dir: Path
@@ -28,7 +29,8 @@ class OciSettings:
     cgroup_parent: str = "/atoll"
     cgroup_root: Path = cgroup.DEFAULT_ROOT
     sandboxes_max: int = 1000
-    memory_overcommit: float = 2.0
+    memory_bytes_max: int | None = None
+    memory_overcommit: float = 20.0
     memory_free_bytes_min: int = 256 << 20
     disk_overcommit: float = 20.0
     disk_free_bytes_min: int = 1 << 30

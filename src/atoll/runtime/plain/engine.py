@@ -100,7 +100,14 @@ class PlainRuntime:
         if keeper is None or not keeper.running:
             raise SandboxNotRunningError("the sandbox does not run")
         tree = await asyncio.to_thread(measure_tree, keeper.pid)
-        return Usage(memory_bytes=tree.memory_bytes, memory_kills=0, pids=tree.tasks, pids_max=None, pids_refused=0)
+        return Usage(
+            memory_bytes=tree.memory_bytes,
+            memory_kills=0,
+            memory_was_full=False,
+            pids=tree.tasks,
+            pids_max=None,
+            pids_refused=0,
+        )
 
     async def stop(self, sandbox_id: SandboxId) -> None:
         """End the keeper and all below it."""
