@@ -19,7 +19,9 @@ from atoll.guest.protocol import (
 )
 from atoll.runtime.contract import Stream
 
-_READ_BYTES: Final = 512 * 1024
+# A large buffer costs more to get than a small answer to read; who has more to say fills the small one.
+_READ_BYTES: Final = 64 * 1024
+_READ_BYTES_MAX: Final = 512 * 1024
 
 Frame = tuple[FrameType, bytes]
 MakeRoom = Callable[[int], Awaitable[None]]
@@ -60,6 +62,7 @@ class Exchange:
         self._room_waited_s = 0.0
         self._decoder = FrameDecoder()
         self._frames: deque[Frame] = deque()
+        self._read_bytes = _READ_BYTES
 
     async def send(self, frame: bytes, *, within_s: float) -> None:
         """Send a frame. Raises ``AgentOverdueError``, and ``ConnectionError``: ``receive`` then tells why."""
@@ -107,11 +110,12 @@ class Exchange:
                 # Time that the agent was not listened to is not the agent's.
                 async with asyncio.timeout_at(None if until is None else until + self._room_waited_s):
                     try:
-                        data = await self._stream.read(self._decoder.read_bytes(_READ_BYTES))
+                        data = await self._stream.read(self._decoder.read_bytes(self._read_bytes))
                     except ConnectionError as error:
                         raise AgentGoneError("the connection to the agent broke") from error
             if not data:
                 raise AgentGoneError("the agent hung up before its answer was complete")
+            self._read_bytes = _READ_BYTES_MAX if len(data) >= _READ_BYTES else _READ_BYTES
             await self._make_room_for(data)
             try:
                 self._frames.extend(self._decoder.feed(data))

@@ -10,7 +10,7 @@ from litestar.datastructures import State
 from litestar.types import ControllerRouterHandler
 
 from atoll import __version__
-from atoll.api.auth import require_key
+from atoll.api.auth import KeyRequired
 from atoll.api.edge import Edge
 from atoll.api.errors import answer
 from atoll.api.metrics import Metrics
@@ -100,8 +100,8 @@ def _count_and_answer(counted: Metrics, request: Request[Any, Any, State], error
 
 def _routes() -> list[ControllerRouterHandler]:
     return [
-        Router("/v1", route_handlers=_V1, guards=[require_key]),
-        Router("/", route_handlers=[metrics.metrics], guards=[require_key]),
+        Router("/v1", route_handlers=_V1, middleware=[KeyRequired]),
+        Router("/", route_handlers=[metrics.metrics], middleware=[KeyRequired]),
         health.health,
         reference.openapi_document,
         reference.reference_page,

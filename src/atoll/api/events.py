@@ -61,8 +61,10 @@ class WholeAnswer(Generic[E, Item]):
             self._share.release()
 
     async def _take_all(self) -> None:
-        async for _ in as_stream(self._events, self._building, self._share):
-            pass
+        async with aclosing(self._events) as events:
+            async for event in events:
+                self._building.take(event)
+                self._share.hold(self._building.held_bytes)
 
 
 async def as_stream(

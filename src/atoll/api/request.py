@@ -3,8 +3,8 @@
 from typing import Any, Final, cast
 
 from litestar import Request
-from litestar.connection import ASGIConnection
 from litestar.datastructures import State
+from litestar.types import Scope
 
 from atoll.api.metrics import Metrics
 from atoll.model.ids import ProjectId
@@ -20,13 +20,13 @@ class ApiRequest(Request[Project, Any, State]):
 
     @property
     def project_id(self) -> ProjectId:
-        """The project that the request's key opens; there is one behind ``auth.require_key`` only."""
+        """The project that the request's key opens; there is one behind ``auth.KeyRequired`` only."""
         return self.user.id
 
     @property
     def services(self) -> Services:
         """What the handlers call."""
-        return services_of(self)
+        return services_of(self.scope)
 
     @property
     def metrics(self) -> Metrics:
@@ -34,6 +34,6 @@ class ApiRequest(Request[Project, Any, State]):
         return cast("Metrics", self.app.state[METRICS])
 
 
-def services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:
+def services_of(scope: Scope) -> Services:
     """Give the services that the application was built on."""
-    return cast("Services", connection.app.state[SERVICES])
+    return cast("Services", scope["litestar_app"].state[SERVICES])

@@ -51,6 +51,7 @@ FAILURE_CODES: Final = frozenset(
 )
 
 _HEADER: Final = struct.Struct(">BI")
+_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 HEADER_BYTES: Final = _HEADER.size
 
 
@@ -99,7 +100,7 @@ def encode_header(frame_type: FrameType, length: int) -> bytes:
 
 def encode_json(frame_type: FrameType, value: dict[str, Any]) -> bytes:
     """Give the bytes of a frame with a JSON object in it."""
-    return encode(frame_type, json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    return encode(frame_type, _to_json(value).encode())
 
 
 def decode_json(payload: bytes) -> dict[str, Any]:

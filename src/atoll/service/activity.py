@@ -42,11 +42,9 @@ class Activity:
         """Give a row as it counts now: with the newest touch, and expired when its time is over."""
         if container.status is ContainerStatus.EXPIRED:
             return container
-        key = container.id
-        last_active_at = max(
-            container.last_active_at, self._touched.get(key, 0), self._written.get(key, 0), self._held_until(key)
-        )
-        container = dataclasses.replace(container, last_active_at=last_active_at)
+        newest = self._newest(container)
+        if newest != container.last_active_at:
+            container = dataclasses.replace(container, last_active_at=newest)
         if container.expires_at > self.now():
             return container
         self._signals.expiry.set()
@@ -60,7 +58,7 @@ class Activity:
         # A clock that was set back moves nothing backwards.
         moment = max(seen.last_active_at, self.now())
         self._touched[seen.id] = moment
-        return dataclasses.replace(seen, last_active_at=moment)
+        return seen if moment == seen.last_active_at else dataclasses.replace(seen, last_active_at=moment)
 
     @contextmanager
     def hold(self, container: Container) -> Iterator[Container]:
@@ -91,6 +89,12 @@ class Activity:
         except BaseException:
             self._touched = moments | self._touched
             raise
+
+    def _newest(self, container: Container) -> int:
+        key = container.id
+        return max(
+            container.last_active_at, self._touched.get(key, 0), self._written.get(key, 0), self._held_until(key)
+        )
 
     def _held_until(self, container_id: ContainerId) -> int:
         return self.now() if container_id in self._holds else 0
