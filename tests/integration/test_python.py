@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from atoll.guest.rehearsal import SCENES
 from tests.harness.api import Api, logs_of
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -125,6 +126,12 @@ def test_input_fails_at_once(box: str, oci_api: Api) -> None:
 )
 def test_idioms(code: str, expected: str, box: str, oci_api: Api) -> None:
     assert expected in oci_api.logs(box, code)
+
+
+@pytest.mark.parametrize("module", SCENES)
+def test_what_a_zygote_rehearses_works_on_the_image(module: str, box: str, oci_api: Api) -> None:
+    """There, a scene that fails is passed over."""
+    assert oci_api.logs(box, f"shown = []\nshow = shown.append\n{SCENES[module]}\nlen(shown) > 2") == "True\n"
 
 
 def test_pip_fails_clearly(box: str, oci_api: Api) -> None:

@@ -31,7 +31,7 @@ import signal
 import struct
 import threading
 import warnings
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, TextIO
@@ -56,6 +56,9 @@ _LOWEST_DESCRIPTOR = 100
 _PROCESS_EVENTS = frozenset(
     {"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty", "pty.spawn"}
 )
+
+# From the third time on code is specialised, and memory is written to no more.
+_REHEARSALS = 3
 
 _NO_INPUT = "{0} cannot be answered: nobody is at a container's keyboard. Put the value into the code or into a file."
 
@@ -174,14 +177,24 @@ def rehearse() -> None:
             shell.run_cell(code)  # type: ignore[no-untyped-call]
 
 
-def prepare() -> None:
-    """Do all of a start that needs no sandbox: forks find the shell made, and gone through what calls go through."""
+def prepare() -> Callable[[Any], None]:
+    """Do all of a start that needs no sandbox: forks find the shell made, and gone through what calls go through.
+
+    Give what goes through the showing of a value.
+    """
     import_path = list(sys.path)
     shell = _make_shell()
-    shell.run_cell("None", store_history=False, silent=True)  # type: ignore[no-untyped-call]
-    if shell.display_formatter is not None:  # what a cell shows would stay in people's `_`
-        shell.display_formatter.format(1)  # type: ignore[no-untyped-call]
+    for _ in range(_REHEARSALS):
+        shell.run_cell("None", store_history=False, silent=True)  # type: ignore[no-untyped-call]
+        _format(shell, 1)
     sys.path[:] = import_path
+    return lambda value: _format(shell, value)
+
+
+def _format(shell: "_Shell", value: Any) -> None:
+    """Do what showing a cell's value does, but for showing it: it would stay in people's `_`."""
+    if shell.display_formatter is not None:
+        shell.display_formatter.format(value)  # type: ignore[no-untyped-call]
 
 
 def _run(shell: "_Shell", interrupts: "_Interrupts", code: str) -> bool:

@@ -95,7 +95,7 @@ def main() -> None:
 
 def preload(modules: list[str], environment: dict[str, str]) -> None:
     """Import what people's Python and the image's list need, and leave no garbage and no thread."""
-    from atoll.guest import forked_python, kernel  # noqa: PLC0415 - with the environment below
+    from atoll.guest import forked_python, immortal, kernel, rehearsal  # noqa: PLC0415 - with the environment below
 
     os.environ.clear()
     os.environ.update(environment)
@@ -109,9 +109,10 @@ def preload(modules: list[str], environment: dict[str, str]) -> None:
     for module in _rehearse(kernel.rehearse):
         with contextlib.suppress(Exception):
             importlib.import_module(module)
-    kernel.prepare()
+    rehearsal.run(kernel.prepare())
     gc.collect()
     forked_python.prepare()
+    immortal.make_all()
     gc.freeze()
 
 

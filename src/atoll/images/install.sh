@@ -14,9 +14,11 @@ mkdir -p "$root/mnt/data" "$root/opt/atoll"
 if [ -s "$input/requirements.txt" ]; then
     mkdir "$root/tmp/wheels"
     cp "$input"/wheels/* "$input/requirements.txt" "$root/tmp/wheels/"
+    # Debian's own packages stay where they are (pip refuses to remove one); what is installed here is found first.
     chroot "$root" env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/root LC_ALL=C.UTF-8 \
         /usr/bin/python3 -m pip install --isolated --no-index --find-links /tmp/wheels --no-deps --require-hashes \
         --no-compile --no-cache-dir --disable-pip-version-check --root-user-action=ignore --break-system-packages --progress-bar off \
+        --ignore-installed \
         --requirement /tmp/wheels/requirements.txt
     rm -r "$root/tmp/wheels"
     echo "atoll: compiling $(find "$root/usr/local/lib" -name '*.py' | wc -l) files"
