@@ -198,10 +198,10 @@ compile_project() {
     "$1/bin/python" -m compileall -q "$project/src" >/dev/null || fail "src does not compile."
 }
 
-# make_user: the system user that the server runs as, and the one of preloaded Pythons.
+# make_user: the system users that the server, preloaded Pythons and the process that lets containers out run as.
 make_user() {
     local name
-    for name in atoll atoll-zygote; do
+    for name in atoll atoll-zygote atoll-egress; do
         id -u "$name" >/dev/null 2>&1 ||
             as_root useradd --system --user-group --no-create-home --home-dir /nonexistent \
                 --shell /usr/sbin/nologin "$name"

@@ -8,6 +8,7 @@ import pytest
 from tests.harness.api import Api
 from tests.harness.requirements import unmet
 from tests.harness.server import IMAGES_DIR, AtollServer, MakeServer, RuntimeName
+from tests.network_fixtures import network_api, network_server, outside, plain_web, secure_web
 from tests.oci_fixtures import (
     make_oci_machine,
     oci_machine,
@@ -18,10 +19,15 @@ from tests.oci_fixtures import (
 
 __all__ = [
     "make_oci_machine",
+    "network_api",
+    "network_server",
     "oci_machine",
     "oci_runtime",
+    "outside",
+    "plain_web",
     "pooling_oci_machine",
     "pooling_oci_runtime",
+    "secure_web",
 ]  # fixtures, used by their names
 
 _SERVERS = pytest.StashKey[list[AtollServer]]()

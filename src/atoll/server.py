@@ -13,6 +13,7 @@ from typing import Final
 
 from atoll.api.app import build_app
 from atoll.api.edge import Edge
+from atoll.egress.feed_client import FeedClient
 from atoll.reconcile.loop import reconciling
 from atoll.runtime.contract import Runtime
 from atoll.runtime.plain import PlainRuntime
@@ -53,6 +54,7 @@ async def _open(settings: Settings, first_key: str | None) -> AsyncIterator[Serv
             blobs_url=settings.blobs_dir.as_uri(),
             runtime=runtime,
             limits=service_limits(settings),
+            egress_feed=FeedClient(settings.egress_feed_path) if runtime.capabilities.allowlists else None,
         ) as services:
             await check_belonging(services.database, settings.data_dir)
             if first_key is not None:
@@ -74,4 +76,9 @@ def service_limits(settings: Settings) -> ServiceLimits:
     """Give the services' numbers: every one that is a setting, by its name, and the defaults of the others."""
     names = {field.name for field in fields(ServiceLimits)} & {field.name for field in fields(Settings)} - {"cpus"}
     chosen = {name: getattr(settings, name) for name in names}
-    return ServiceLimits(**chosen, cpus=settings.cpus if settings.cpus is not None else float(os.cpu_count() or 1))
+    return ServiceLimits(
+        **chosen,
+        cpus=settings.cpus if settings.cpus is not None else float(os.cpu_count() or 1),
+        egress_tcp_ports=settings.egress_tcp_ports,
+        egress_outer_domains=settings.egress_outer_domains,
+    )

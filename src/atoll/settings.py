@@ -16,9 +16,12 @@ import tomllib
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import quote
+
+from atoll.model.domain_pattern import DomainPattern, parse_domain
 
 RuntimeName = Literal["oci", "plain"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -35,6 +38,8 @@ _FACTORS: Final = {"b": 1, "k": _KIB, "m": _MIB, "g": _GIB, "t": _GIB << 10}
 _SIZE: Final = re.compile(r"(?P<number>[0-9]{1,15})\s*(?P<unit>B|[KMGTkmgt](i?B)?)")
 _INT: Final = re.compile(r"-?[0-9]{1,18}")
 _SIZE_NAME: Final = re.compile(r"_bytes(_min|_max)?$")
+_DNS_PORT: Final = 53
+_EGRESS_PORTS_MAX: Final = 16
 _DERIVED: Final[Any] = object()
 
 
@@ -202,6 +207,63 @@ class Settings:
         int, Description("No new sandbox while the data folder's disk has less room than this.", "Sandboxes", low=0)
     ] = 1 * _GIB
 
+    egress_user: Annotated[
+        str,
+        Description(
+            "System user of the process that lets containers out; without it no network policy is taken.", "Network"
+        ),
+    ] = "atoll-egress"
+    egress_allowed_domains: Annotated[
+        str | None,
+        Description(
+            "Domains that containers may ask for in their `network_policy`, with commas between them "
+            "(`example.com, *.example.org, example.net:8443`). Without it: any.",
+            "Network",
+        ),
+    ] = None
+    egress_ports: Annotated[
+        str | None,
+        Description(
+            "TCP ports beside 80 and 443 that a policy may name, with commas between them; they speak TLS or HTTP.",
+            "Network",
+        ),
+    ] = None
+    egress_connections_max: Annotated[
+        int, Description("Connections that one container may have out at once.", "Network", low=1, high=4096)
+    ] = 128
+    egress_connections_per_s_max: Annotated[
+        float,
+        Description("New connections out in a second, for one container.", "Network", low=0.1, high=10_000),
+    ] = 50.0
+    egress_idle_s_max: Annotated[
+        float, Description("How long a connection out may be silent before it ends.", "Network", low=1)
+    ] = 600.0
+    egress_bytes_max: Annotated[
+        int | None,
+        Description(
+            "Bytes that one container may move over the network, both ways together, from each start of its sandbox. "
+            "Without it: no limit.",
+            "Network",
+            low=1,
+        ),
+    ] = None
+    dangerous_egress_resolver: Annotated[
+        str | None,
+        Description(
+            "For tests only: the name server (`address:port`) that is asked for containers' names instead of the "
+            "machine's own. Refused unless `host` is a loopback address.",
+            "Network",
+        ),
+    ] = None
+    dangerous_egress_public: Annotated[
+        str | None,
+        Description(
+            "For tests only: networks that containers can reach although they are not public, with commas between "
+            "them. Opens this machine to containers. Refused unless `host` is a loopback address.",
+            "Network",
+        ),
+    ] = None
+
     expires_after_minutes_default: Annotated[
         int, Description("A container's time to live after its last use when its maker names none.", "Limits", low=1)
     ] = 20
@@ -279,6 +341,44 @@ class Settings:
     def supervisor_socket_path(self) -> Path:
         """Where the supervisor listens."""
         return self.run_dir / "supervisor.sock"
+
+    @property
+    def egress_socket_path(self) -> Path:
+        """Where the egress process takes networks from the supervisor."""
+        return self.run_dir / "egress.sock"
+
+    @property
+    def egress_feed_path(self) -> Path:
+        """Where the egress process tells the server what it decided."""
+        return self.run_dir / "egress-feed.sock"
+
+    @property
+    def egress_tcp_ports(self) -> tuple[int, ...]:
+        """The ports that containers may be let out to."""
+        further = tuple(_port(word) for word in _words(self.egress_ports))
+        if _DNS_PORT in further:
+            raise ValueError("port 53 answers look-ups and nothing else")
+        return tuple(dict.fromkeys((80, 443, *further)))
+
+    @property
+    def egress_outer_domains(self) -> tuple[DomainPattern, ...] | None:
+        """The bound of every policy; ``None`` bounds none."""
+        if self.egress_allowed_domains is None:
+            return None
+        return tuple(parse_domain(word) for word in _words(self.egress_allowed_domains))
+
+    @property
+    def egress_test_resolver(self) -> tuple[str, int] | None:
+        """Address and port of the name server to ask in tests."""
+        if self.dangerous_egress_resolver is None:
+            return None
+        address, _, port = self.dangerous_egress_resolver.rpartition(":")
+        return str(ip_address(address.strip("[]"))), _port(port)
+
+    @property
+    def egress_test_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """What counts as public in tests."""
+        return tuple(ip_network(word) for word in _words(self.dangerous_egress_public))
 
 
 _HINTS: Final = get_type_hints(Settings, include_extras=True)
@@ -484,6 +584,45 @@ def _check_together(settings: Settings) -> None:
         raise SettingsError(
             f"cgroup_parent: {settings.cgroup_parent!r} cannot be used; expected an absolute path such as `/atoll`."
         )
+    _check_egress(settings)
+
+
+def _check_egress(settings: Settings) -> None:
+    """Refuse what the network settings cannot be. Raises ``SettingsError``."""
+    for name, read in (
+        ("egress_allowed_domains", lambda: settings.egress_outer_domains),
+        ("egress_ports", lambda: settings.egress_tcp_ports),
+        ("dangerous_egress_resolver", lambda: settings.egress_test_resolver),
+        ("dangerous_egress_public", lambda: settings.egress_test_networks),
+    ):
+        try:
+            read()
+        except ValueError as error:
+            raise SettingsError(f"{name}: {getattr(settings, name)!r} cannot be used: {error}.") from error
+    if len(settings.egress_tcp_ports) > _EGRESS_PORTS_MAX:
+        raise SettingsError(f"egress_ports: no more than {_EGRESS_PORTS_MAX - 2} can be named.")
+    for name in ("dangerous_egress_resolver", "dangerous_egress_public"):
+        if getattr(settings, name) is not None and not _is_loopback(settings.host):
+            raise SettingsError(
+                f"{name} is for tests on one machine: it cannot go with host {settings.host!r}, which others reach."
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _words(text: str | None) -> list[str]:
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def _port(text: str) -> int:
+    if not _INT.fullmatch(text) or not 0 < int(text) < 65_536:
+        raise ValueError(f"{text!r} is no port")
+    return int(text)
 
 
 def _from_command_line(given: Mapping[str, object]) -> dict[str, tuple[object, str]]:

@@ -9,10 +9,11 @@ from typing import Any, cast
 from atoll.api.app import build_app
 from atoll.api.edge import Edge
 from atoll.model.calls import CallStarted, Logs, PythonCall, PythonEnded, PythonEvent, ShellCall, ShellEvent
-from atoll.model.containers import Container, ContainerStatus, NewContainer
+from atoll.model.containers import Container, ContainerChange, ContainerStatus, NewContainer
+from atoll.model.egress_decision import EgressCounts, EgressReason, EgressRecord
 from atoll.model.errors import AuthenticationError, NotFoundError
 from atoll.model.files import ByteRange, ContainerFile, File, FileContent, FileDescription
-from atoll.model.ids import CallId, ContainerFileId, ContainerId, FileId, ProjectId
+from atoll.model.ids import CallId, ContainerFileId, ContainerId, EgressId, FileId, ProjectId
 from atoll.model.memory_limit import MemoryLimit
 from atoll.model.network_policy import NETWORK_DISABLED
 from atoll.model.pages import Page, PageQuery
@@ -57,6 +58,17 @@ PROJECT_FILE = File(
     expires_at=None,
 )
 
+EGRESS_RECORD = EgressRecord(
+    id=EgressId("egr_" + "e" * 32),
+    container_id=CONTAINER.id,
+    at_ms=1_747_844_798_250,
+    name="a.com",
+    port=443,
+    reason=EgressReason.OTHER_NAME,
+    bytes_sent=0,
+    bytes_received=0,
+)
+
 
 @dataclass
 class Script:
@@ -94,6 +106,7 @@ class ScriptedServices:
         self.files = _Files(script)
         self.calls = _Calls(script)
         self.answers = script.answers
+        self.egress = _Egress(script)
 
     async def authenticate(self, secret: str) -> Project:
         if secret != KEY:
@@ -123,8 +136,30 @@ class _Containers:
         self._script.note("retrieve", container_id)
         return self._script.container
 
+    async def change(self, _: ProjectId, container_id: str, wanted: ContainerChange) -> Container:
+        self._script.note("change", (container_id, wanted))
+        return self._script.container
+
     async def delete(self, _: ProjectId, container_id: str) -> None:
         self._script.note("delete", container_id)
+
+
+class _Egress:
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    async def counts(self) -> EgressCounts | None:
+        return EgressCounts(
+            sandboxes=1,
+            connections_open=2,
+            decisions={EgressReason.ALLOWED: 3, EgressReason.NOT_PUBLIC: 4},
+            bytes_sent=5,
+            bytes_received=6,
+        )
+
+    async def list(self, _: ProjectId, container_id: str, query: PageQuery) -> Page[EgressRecord]:
+        self._script.note("egress", (container_id, query))
+        return Page((EGRESS_RECORD,), has_more=False)
 
 
 class _ContainerFiles:

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from atoll.model.containers import ContainerStatus, NewContainer
+from atoll.model.containers import ContainerChange, ContainerStatus, NewContainer
 from atoll.model.memory_limit import MemoryLimit
 from atoll.model.network_policy import NetworkPolicy
 from atoll.model.pages import PageQuery
@@ -58,7 +58,6 @@ async def test_a_container_has_the_hosted_keys_in_their_order(client: httpx.Asyn
                 "network_policy": {
                     "type": "allowlist",
                     "allowed_domains": ["example.com", "Files.Example.org"],
-                    "domain_secrets": [{"domain": "example.com", "name": "TOKEN", "value": "s3cret"}],
                 },
             },
             NewContainer(name="a", network_policy=NetworkPolicy("allowlist", ("example.com", "Files.Example.org"))),
@@ -69,30 +68,62 @@ async def test_create(client: httpx.AsyncClient, script: Script, body: dict[str,
     response = await client.post("/v1/containers", json=body)
     assert response.status_code == 200
     assert script.asked == [("create", new)]
+
+
+async def test_secrets_are_refused(client: httpx.AsyncClient, script: Script) -> None:
+    secret = {"domain": "example.com", "name": "TOKEN", "value": "s3cret"}
+    policy = {"type": "allowlist", "allowed_domains": ["example.com"], "domain_secrets": [secret]}
+    response = await client.post("/v1/containers", json={"name": "a", "network_policy": policy})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "network_policy.domain_secrets"
     assert "s3cret" not in response.text
+    assert script.asked == []
 
 
 @pytest.mark.parametrize(
-    "domain",
+    ("body", "change"),
     [
-        "*.a.com",
-        "https://a.com",
-        "a.com/x",
-        "a.com:443",
-        "a",
-        "a..com",
-        "-a.com",
-        "a b.com",
-        "1.2.3.4",
-        "a." * 127 + "com",
+        ({}, ContainerChange()),
+        ({"name": "b"}, ContainerChange(name="b")),
+        (
+            {"expires_after": {"anchor": "last_active_at", "minutes": 7}, "network_policy": None},
+            ContainerChange(expires_after_minutes=7),
+        ),
+        ({"network_policy": {"type": "disabled"}}, ContainerChange(network_policy=NetworkPolicy())),
+        (
+            {"network_policy": {"type": "allowlist", "allowed_domains": ["a.com"]}},
+            ContainerChange(network_policy=NetworkPolicy("allowlist", ("a.com",))),
+        ),
     ],
 )
-async def test_what_is_no_domain(client: httpx.AsyncClient, script: Script, domain: str) -> None:
-    policy = {"type": "allowlist", "allowed_domains": ["a.com", domain]}
-    response = await client.post("/v1/containers", json={"name": "a", "network_policy": policy})
-    assert response.status_code == 400
-    assert response.json()["error"]["param"] == "network_policy.allowed_domains[1]"
-    assert script.asked == []
+async def test_update(client: httpx.AsyncClient, script: Script, body: dict[str, Any], change: ContainerChange) -> None:
+    response = await client.post(f"/v1/containers/{CONTAINER_ID}", json=body)
+    assert response.status_code == 200
+    assert response.json()["id"] == CONTAINER_ID
+    assert script.asked == [("change", (CONTAINER_ID, change))]
+
+
+async def test_egress(client: httpx.AsyncClient) -> None:
+    assert (await client.get(f"/v1/containers/{CONTAINER_ID}/egress")).json() == {
+        "object": "list",
+        "data": [
+            {
+                "id": "egr_" + "e" * 32,
+                "object": "container.egress",
+                "created_at": 1_747_844_798.25,
+                "container_id": CONTAINER_ID,
+                "name": "a.com",
+                "port": 443,
+                "allowed": False,
+                "reason": "other_name",
+                "bytes_sent": 0,
+                "bytes_received": 0,
+            }
+        ],
+        "first_id": "egr_" + "e" * 32,
+        "last_id": "egr_" + "e" * 32,
+        "has_more": False,
+    }
 
 
 async def test_skills_are_refused(client: httpx.AsyncClient, script: Script) -> None:

@@ -21,7 +21,7 @@ from tests.harness.api import Api
 from tests.harness.poll import wait_until
 
 RuntimeName = Literal["oci", "plain"]
-Role = Literal["server", "supervisor"]
+Role = Literal["server", "supervisor", "egress"]
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 IMAGES_DIR = Path(os.environ.get("ATOLL_TEST_IMAGES_DIR", "/var/lib/atoll/images"))

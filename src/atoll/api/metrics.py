@@ -16,8 +16,10 @@ from prometheus_client import (
     generate_latest,
 )
 
+from atoll.api.egress_families import EgressFamilies
 from atoll.api.runtime_families import RuntimeFamilies
 from atoll.model.calls import CallStarted, PythonEnded, ShellEnded
+from atoll.model.egress_decision import EgressCounts
 from atoll.model.errors import RefusalReason
 from atoll.model.runtime_metrics import RuntimeMetrics
 
@@ -56,6 +58,8 @@ class Metrics:
         self._calls = _Calls(registry)
         self._runtime = RuntimeFamilies()
         registry.register(self._runtime)
+        self._egress = EgressFamilies()
+        registry.register(self._egress)
         ProcessCollector(registry=registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -103,9 +107,12 @@ class Metrics:
                 seconds.observe(self._clock() - since)
                 calls.ended.labels(kind, status, cause).inc()
 
-    def render(self, *, containers_running: int, runtime: RuntimeMetrics | None) -> bytes:
+    def render(
+        self, *, containers_running: int, runtime: RuntimeMetrics | None, egress: EgressCounts | None = None
+    ) -> bytes:
         """Give everything counted, and what was counted elsewhere."""
         self._runtime.current = runtime
+        self._egress.current = egress
         self._containers.set(containers_running)
         return generate_latest(self._registry)
 

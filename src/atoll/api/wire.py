@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from atoll.model.containers import Container
+from atoll.model.egress_decision import EgressReason, EgressRecord
 from atoll.model.files import ContainerFile, File, FileSource
 
 _Count = Annotated[int, Meta(ge=0)]
@@ -47,9 +48,9 @@ class NetworkDisabledBody(_Request, frozen=True, kw_only=True, tag_field="type",
 
 
 class NetworkAllowlistBody(_Request, frozen=True, kw_only=True, tag_field="type", tag="allowlist"):
-    """Only the named domains. Refused by this server until it can be enforced."""
+    """Only the named domains: `example.com`, `*.example.com` for all below it, `example.com:8443` for one port."""
 
-    allowed_domains: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1)]
+    allowed_domains: Annotated[list[str], Meta(min_length=1, extra_json_schema={"maxItems": 1000})]
     domain_secrets: Annotated[list[DomainSecretBody], Meta(min_length=1)] | None = None
 
 
@@ -69,6 +70,14 @@ class CreateContainerBody(_Request, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+
+
+class UpdateContainerBody(_Request, frozen=True, kw_only=True):
+    """What is to be changed; what is left out stays."""
+
+    name: Annotated[str, Meta(min_length=1)] | None = None
+    expires_after: ExpiresAfterBody | None = None
+    network_policy: NetworkDisabledBody | NetworkAllowlistBody | None = None
 
 
 # -- containers: out
@@ -134,6 +143,31 @@ class RestartedContainer(_Answer, frozen=True, kw_only=True):
     id: str
     object: Literal["container.restarted"] = "container.restarted"
     restarted: Literal[True] = True
+
+
+class EgressDecision(_Answer, frozen=True, kw_only=True):
+    """What was let out of the container, or was not: one connection, or one look-up of a name that is not allowed."""
+
+    id: Annotated[str, Meta(pattern="^egr_[0-9a-f]{32}$")]
+    object: Literal["container.egress"] = "container.egress"
+    created_at: Annotated[float, Meta(description="Unix time in seconds, with milliseconds.")]
+    container_id: str
+    name: Annotated[str, Meta(description="The name, or the bare address, that was wanted.")]
+    port: Annotated[int, Meta(description="The TCP port; 53 for a look-up.")]
+    allowed: bool
+    reason: Annotated[str, Meta(description="`allowed`, or why it was refused or ended.")]
+    bytes_sent: Annotated[int, Meta(ge=0, description="Bytes that left the container.")]
+    bytes_received: Annotated[int, Meta(ge=0, description="Bytes that came into it.")]
+
+
+class EgressListResource(_Answer, frozen=True, kw_only=True):
+    """A page of a container's network decisions; the ids are null when it is empty."""
+
+    object: Literal["list"] = "list"
+    data: list[EgressDecision]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
 
 
 # -- files of a container
@@ -440,6 +474,21 @@ def container_resource(container: Container) -> ContainerResource:
             type=policy.type,
             allowed_domains=list(policy.allowed_domains) if policy.type == "allowlist" else UNSET,
         ),
+    )
+
+
+def egress_decision(record: EgressRecord) -> EgressDecision:
+    """Write a decision as on the wire."""
+    return EgressDecision(
+        id=record.id,
+        created_at=record.at_ms / 1000,
+        container_id=record.container_id,
+        name=record.name,
+        port=record.port,
+        allowed=record.reason is EgressReason.ALLOWED,
+        reason=record.reason.value,
+        bytes_sent=record.bytes_sent,
+        bytes_received=record.bytes_received,
     )
 
 

@@ -40,6 +40,15 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerChange:
+    """What a caller wants changed; ``None`` leaves things as they are."""
+
+    name: str | None = None
+    expires_after_minutes: int | None = None
+    network_policy: NetworkPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewContainer:
     """What a caller asks for; checked for form, not yet against the machine or the operator's limits."""
 

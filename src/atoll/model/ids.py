@@ -18,8 +18,9 @@ ProjectId = NewType("ProjectId", str)
 KeyId = NewType("KeyId", str)
 SandboxId = NewType("SandboxId", str)
 CallId = NewType("CallId", str)
+EgressId = NewType("EgressId", str)
 
-Prefix = Literal["cntr_", "cfile_", "file-", "proj_", "key_", "sbx_", "ci_", "sho_"]
+Prefix = Literal["cntr_", "cfile_", "file-", "proj_", "key_", "sbx_", "ci_", "sho_", "egr_"]
 
 HEX_DIGITS: Final[dict[Prefix, int]] = {
     "cntr_": 48,
@@ -30,6 +31,7 @@ HEX_DIGITS: Final[dict[Prefix, int]] = {
     "sbx_": 32,
     "ci_": 48,
     "sho_": 48,
+    "egr_": 32,
 }
 _PATTERNS: Final[dict[Prefix, re.Pattern[str]]] = {
     prefix: re.compile(rf"{re.escape(prefix)}[0-9a-f]{{{digits}}}") for prefix, digits in HEX_DIGITS.items()

@@ -1,4 +1,4 @@
-"""What the launcher starts: ``python -m atoll.operate.child server|supervisor``, told everything over stdin.
+"""What the launcher starts: ``python -m atoll.operate.child server|supervisor|egress``, told everything over stdin.
 
 Settings are made once, by the launcher, and arrive as data: a child reads no environment, no command line, no file.
 """
@@ -29,6 +29,10 @@ def main() -> None:
             from atoll.operate.supervisor_process import run_supervisor  # noqa: PLC0415 - each role loads only its own
 
             run_supervisor(task.settings, task.user)
+        elif role == "egress":
+            from atoll.operate.egress_process import run_egress  # noqa: PLC0415 - each role loads only its own
+
+            run_egress(task.settings, task.user, task.launcher_pid)
         else:
             from atoll.operate.server_process import run_server  # noqa: PLC0415 - each role loads only its own
 

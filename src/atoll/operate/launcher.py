@@ -1,4 +1,4 @@
-"""The process that ``atoll serve`` is: starts supervisor and server, starts them again, ends them in order."""
+"""The process that ``atoll serve`` is: starts egress, supervisor and server, starts them again, ends them in order."""
 
 import contextlib
 import logging
@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Final
 
 from atoll.operate.child import EXIT_CANNOT_START
+from atoll.operate.egress_user import has_egress, how_to_make
 from atoll.operate.health_probe import HealthProbe
 from atoll.operate.listening import reachable_address
 from atoll.operate.task import Role, Task
@@ -84,7 +85,14 @@ class Launcher:
         self._server = _Child("server", replace(task, listening_fd=listening.fileno()))
         supervised = task.settings.runtime != "plain"
         self._supervisor = _Child("supervisor", replace(task, first_key=None)) if supervised else None
-        self._children = [child for child in (self._supervisor, self._server) if child is not None]
+        self._egress = _Child("egress", replace(task, first_key=None)) if has_egress(task.settings) else None
+        if supervised and self._egress is None:
+            log.warning(
+                "there is no system user %r, so containers get no network access; make it with `%s`",
+                task.settings.egress_user,
+                how_to_make(task.settings.egress_user),
+            )
+        self._children = [child for child in (self._egress, self._supervisor, self._server) if child is not None]
         self._grace_s = task.settings.shutdown_grace_s
         self._selector = selectors.DefaultSelector()
         self._probe: HealthProbe | None = None
@@ -179,14 +187,15 @@ class Launcher:
         return 0
 
     def _end_all(self, wake_read: int) -> None:
-        """End the server, giving running calls their time, then the supervisor. Sandboxes are left alone."""
+        """End the server, giving running calls their time, then supervisor and egress. Sandboxes are left alone."""
         self._drop_probe(again_at=float("inf"))
         self._listening.close()
         if self._server.process is not None and self._signals and self._was_ready:
             log.info("stopping; running calls have up to %g s to finish (again to hurry)", self._grace_s)
         self._end(self._server, self._grace_s + _END_S, wake_read)
-        if self._supervisor is not None:
-            self._end(self._supervisor, _END_S, wake_read)
+        for child in (self._supervisor, self._egress):
+            if child is not None:
+                self._end(child, _END_S, wake_read)
         log.info("stopped")
 
     def _end(self, child: _Child, patience_s: float, wake_read: int) -> None:

@@ -3,6 +3,7 @@
 import os
 
 from atoll.model.containers import NewContainer
+from atoll.operate.egress_user import has_egress
 from atoll.operate.logs import configure_logging
 from atoll.operate.system_user import SystemUser, UserError
 from atoll.runtime.contract import SandboxSpec
@@ -37,6 +38,8 @@ def supervisor_settings(settings: Settings, user: SystemUser) -> SupervisorSetti
             image=settings.image,
             oci_runtime=settings.oci_runtime,
             zygote_user=settings.zygote_user,
+            egress_socket=settings.egress_socket_path if has_egress(settings) else None,
+            egress_ports=settings.egress_tcp_ports,
             cgroup_parent=settings.cgroup_parent,
             sandboxes_max=settings.sandboxes_max,
             memory_bytes_max=settings.memory_bytes_max,

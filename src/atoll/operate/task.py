@@ -8,7 +8,7 @@ from typing import Any, Literal, get_type_hints
 from atoll.operate.system_user import SystemUser
 from atoll.settings import Settings
 
-Role = Literal["server", "supervisor"]
+Role = Literal["server", "supervisor", "egress"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from atoll.reconcile.expiry import expire_containers, forget_expired
 from atoll.reconcile.files import remove_expired_files, remove_orphaned_blobs
+from atoll.reconcile.networks import hold_policies
 from atoll.reconcile.orphans import remove_orphans
 from atoll.service.app import Services
 
@@ -43,6 +44,7 @@ def reconcilers(services: Services) -> tuple[Reconciler, ...]:
         Reconciler("activity", _flush, 1),
         Reconciler("expiry", expire_containers, 5, services.signals.expiry),
         Reconciler("orphans", remove_orphans, 60, services.signals.orphans),
+        Reconciler("networks", hold_policies, 3600),
         Reconciler("expired_files", remove_expired_files, 60),
         Reconciler("orphaned_blobs", remove_orphaned_blobs, 3600),
         Reconciler("retention", forget_expired, 3600),

@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 
 from atoll.model.errors import RefusalReason
 from atoll.model.ids import SandboxId
+from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
 from atoll.model.runtime_metrics import RuntimeMetrics
 
 
@@ -41,6 +42,10 @@ class NoRoomError(RuntimeFailure):
 
 class SpecRefusedError(RuntimeFailure):
     """This machine can never give what the spec asks for; the message says what and how much it has."""
+
+
+class NetworkRefusedError(RuntimeFailure):
+    """Nothing here could hold to this network policy, so it is not taken."""
 
 
 class RuntimeUnavailableError(RuntimeFailure):
@@ -100,13 +105,15 @@ class Capabilities:
     """What holds in this runtime, as data.
 
     ``walls``: code cannot reach the host. ``limits``: the spec's limits are enforced. ``survives_restart``:
-    running sandboxes outlive the server's process. ``memory_bytes_max``: the most one sandbox can ever be given.
+    running sandboxes outlive the server's process. ``allowlists``: a network policy of that type is held to; where it
+    is not, none is taken. ``memory_bytes_max``: the most one sandbox can ever be given.
     """
 
     name: str
     walls: bool
     limits: bool
     survives_restart: bool
+    allowlists: bool
     memory_bytes_max: int
 
 
@@ -138,17 +145,27 @@ class Runtime(Protocol):
         """What this runtime holds to."""
         ...
 
-    async def create(self, spec: SandboxSpec) -> Sandbox:
-        """Make a sandbox whose agent can be dialled.
+    async def create(self, spec: SandboxSpec, network: NetworkPolicy = NETWORK_DISABLED) -> Sandbox:
+        """Make a sandbox whose agent can be dialled, and which reaches what ``network`` says and nothing else.
 
-        Raises ``NoRoomError``, ``SpecRefusedError``.
+        Raises ``NoRoomError``, ``SpecRefusedError``, ``NetworkRefusedError``.
         """
         ...
 
-    async def start(self, sandbox_id: SandboxId) -> Sandbox:
+    async def start(self, sandbox_id: SandboxId, network: NetworkPolicy = NETWORK_DISABLED) -> Sandbox:
         """Bring a stopped sandbox back on its own files, to its own spec; a running one is left as it is.
 
-        Raises ``SandboxNotFoundError``, ``NoRoomError``.
+        A network policy lasts as long as the processes that it was for, so it is given again here, and in force
+        before the agent can be dialled. Raises ``SandboxNotFoundError``, ``NoRoomError``, ``NetworkRefusedError``.
+        """
+        ...
+
+    async def set_network(self, sandbox_id: SandboxId, network: NetworkPolicy) -> None:
+        """Let a running sandbox reach something else from now on; connections that are not allowed any more have
+        ended when it returns.
+
+        When it fails, the old policy or the new one is in force. Raises ``SandboxNotFoundError``,
+        ``SandboxNotRunningError``, ``NetworkRefusedError``.
         """
         ...
 

@@ -16,12 +16,13 @@ from atoll.service.calls import Calls
 from atoll.service.container_files import ContainerFiles
 from atoll.service.containers import Containers
 from atoll.service.contents import Contents
+from atoll.service.egress import Egress, Feed
 from atoll.service.files import Files
 from atoll.service.keys import Keys
 from atoll.service.limits import ServiceLimits
 from atoll.service.sandboxes import Sandboxes
 from atoll.service.signals import Signals
-from atoll.store import container_files, containers, files
+from atoll.store import container_files, containers, egress_decisions, files
 from atoll.store.database import Database, open_database
 
 
@@ -32,6 +33,7 @@ class Services:
     containers: Containers
     container_files: ContainerFiles
     files: Files
+    egress: Egress
     calls: Calls
     answers: AnswerRoom
     keys: Keys
@@ -52,21 +54,31 @@ async def open_services(
     runtime: Runtime,
     limits: ServiceLimits,
     clock: Callable[[], float] = time.time,
+    egress_feed: Feed | None = None,
 ) -> AsyncIterator[Services]:
     """Open (and bring up to date) the database and give the services; close all of it at the end.
 
     ``database_url`` is SQLAlchemy's (``sqlite:////absolute/path`` or ``postgresql+asyncpg://…``),
     ``blobs_url`` any of obstore's (``file:///absolute/folder``, ``s3://bucket/prefix``). ``clock`` gives unix seconds.
-    The runtime stays the caller's: it is not closed here. Reconcilers are run beside it by
-    ``atoll.reconcile.loop.reconciling(services)``. One process at a time: another one on the same database would
-    take this one's sandboxes for orphans.
+    ``egress_feed`` tells what was let out. The runtime stays the caller's: it is not closed here. Reconcilers are run
+    beside it by ``atoll.reconcile.loop.reconciling(services)``. One process at a time: another one on the same database
+    would take this one's sandboxes for orphans.
     """
     blobs = open_blobs(blobs_url)
     async with open_database(database_url) as database:
         ids = await _ids(database, clock)
-        services = _put_together(database=database, blobs=blobs, ids=ids, runtime=runtime, limits=limits, clock=clock)
+        services = _put_together(
+            database=database,
+            blobs=blobs,
+            ids=ids,
+            runtime=runtime,
+            limits=limits,
+            clock=clock,
+            egress_feed=egress_feed,
+        )
         try:
-            yield services
+            async with services.egress.hearing():
+                yield services
         finally:
             await services.sandboxes.aclose()
             await services.activity.flush()
@@ -81,6 +93,9 @@ async def _ids(database: Database, clock: Callable[[], float]) -> IdGenerator:
     container_file = await database.read(container_files.newest_id)
     if container_file is not None:
         newest = max(newest, created_at_ns("cfile_", container_file))
+    decision = await database.read(egress_decisions.newest_id)
+    if decision is not None:
+        newest = max(newest, created_at_ns("egr_", decision))
     file = await database.read(files.newest_id)
     if file is not None:
         newest = max(newest, created_at_ns("file-", file))
@@ -95,12 +110,14 @@ def _put_together(
     runtime: Runtime,
     limits: ServiceLimits,
     clock: Callable[[], float],
+    egress_feed: Feed | None,
 ) -> Services:
     signals = Signals()
     activity = Activity(database, signals, clock)
     access = Access(database, activity)
     sandboxes = Sandboxes(runtime, database, limits, signals)
     contents = Contents(database, ids, limits)
+    egress = Egress(database=database, ids=ids, access=access, limits=limits, feed=egress_feed)
     project_files = Files(database=database, blobs=blobs, ids=ids, activity=activity, limits=limits)
     return Services(
         containers=Containers(
@@ -122,7 +139,8 @@ def _put_together(
             limits=limits,
         ),
         files=project_files,
-        calls=Calls(ids=ids, access=access, sandboxes=sandboxes, contents=contents, limits=limits),
+        egress=egress,
+        calls=Calls(ids=ids, access=access, sandboxes=sandboxes, contents=contents, egress=egress, limits=limits),
         answers=AnswerRoom(limits.answers_bytes_max, one_answer_bytes_max(limits.output_bytes_max)),
         keys=Keys(database=database, ids=ids, clock=clock, limits=limits),
         limits=limits,

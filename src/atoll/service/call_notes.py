@@ -3,9 +3,30 @@
 What the agent can see for itself (time-outs, interrupts, a Python that ended, output that was cut) it tells itself.
 """
 
+from collections.abc import Sequence
+from typing import Final
+
+from atoll.model.egress_decision import EgressReason
 from atoll.model.memory_limit import MemoryLimit
 from atoll.service.tally import MemoryShortage
 
+_REFUSALS_TOLD_MAX: Final = 5
+_REFUSALS: Final = {
+    EgressReason.NAME_NOT_ALLOWED: "allowed_domains does not list it",
+    EgressReason.BARE_ADDRESS: "an address without a name; allowed_domains lists names",
+    EgressReason.OTHER_NAME: "another name was asked for than was looked up",
+    EgressReason.NO_NAME: "the connection did not say which name it wanted",
+    EgressReason.ENCRYPTED_HELLO: "the name is hidden in an encrypted TLS hello",
+    EgressReason.NOT_TLS: "not TLS, which this port is for",
+    EgressReason.NOT_HTTP: "not HTTP, which this port is for",
+    EgressReason.TOO_SLOW: "silent for too long",
+    EgressReason.NOT_RESOLVED: "the name has no address",
+    EgressReason.NOT_PUBLIC: "its address is not on the public internet",
+    EgressReason.NOT_REACHED: "nobody answered there",
+    EgressReason.BYTES_MAX: "the container has moved all the bytes that it may",
+    EgressReason.POLICY_CHANGED: "the network policy was changed",
+    EgressReason.TLS_FAILED: "TLS to the real server could not be verified",
+}
 _LOST = "Variables are lost; files in /mnt/data are kept."
 
 
@@ -64,3 +85,10 @@ def no_room_for_output() -> str:
 def refused(message: str) -> str:
     """The agent honestly said no."""
     return f"[atoll] The call could not be run: {message}"
+
+
+def network_refused(refused: Sequence[tuple[str, EgressReason]]) -> str:
+    """The container's network policy did not let something out: names, and why."""
+    told = [f"{name} ({_REFUSALS.get(reason, reason.value)})" for name, reason in refused[:_REFUSALS_TOLD_MAX]]
+    more = f", and {len(refused) - len(told)} more" if len(refused) > len(told) else ""
+    return f"[atoll] Not reached over the network: {', '.join(told)}{more}."

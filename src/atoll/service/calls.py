@@ -33,6 +33,7 @@ from atoll.service.access import Access
 from atoll.service.answer_room import NoAnswerRoomError
 from atoll.service.checks import check_count, check_integer, check_text
 from atoll.service.contents import Contents
+from atoll.service.egress import Egress
 from atoll.service.failures import translated
 from atoll.service.limits import ServiceLimits
 from atoll.service.sandboxes import Sandboxes
@@ -75,12 +76,14 @@ class Calls:
         access: Access,
         sandboxes: Sandboxes,
         contents: Contents,
+        egress: Egress,
         limits: ServiceLimits,
     ) -> None:
         self._ids = ids
         self._access = access
         self._sandboxes = sandboxes
         self._contents = contents
+        self._egress = egress
         self._limits = limits
         self._turns = Turns(limits.calls_waiting_max)
 
@@ -177,8 +180,9 @@ class Calls:
                     await turn.wait()
                     # It may have been deleted, or got another sandbox, while this call waited.
                     container = await self._access.find(project_id, container_id)
-                async with self._sandboxes.reached(container) as agent:
-                    yield container, agent
+                with self._egress.watching(container):
+                    async with self._sandboxes.reached(container) as agent:
+                        yield container, agent
 
     async def _when_free(self, begin: Callable[[], AsyncGenerator[E, None]]) -> AsyncGenerator[E, None]:
         """Give a call's events; begins again while the agent is still ending a call that was hung up on."""
@@ -232,7 +236,7 @@ class Calls:
             notes.append(call_notes.images_omitted(ended.images_omitted))
         if shortage is not None:
             notes.append(call_notes.memory_killed_python(container.memory_limit, shortage))
-        return [*notes, *await self._processes_note(container, ended.pids_taken)]
+        return [*notes, *await self._processes_note(container, ended.pids_taken), *await self._network_note(container)]
 
     async def _shell(
         self, container: Container, commands_count: int, events: AsyncGenerator[AgentShellEvent, None]
@@ -266,7 +270,11 @@ class Calls:
         shortage = await self._sandboxes.memory_killed(container) if ended.exit_code == 128 + 9 else None
         if shortage is not None:
             notes.append(call_notes.memory_killed_command(container.memory_limit, shortage))
-        return [*notes, *await self._processes_note(container, ended.pids_taken)]
+        return [*notes, *await self._processes_note(container, ended.pids_taken), *await self._network_note(container)]
+
+    async def _network_note(self, container: Container) -> list[str]:
+        refused = await self._egress.refused(container)
+        return [call_notes.network_refused(refused)] if refused else []
 
     async def _processes_note(self, container: Container, pids_taken: int) -> list[str]:
         if not self._sandboxes.may_be_full(container, pids_taken):

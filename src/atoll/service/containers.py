@@ -4,18 +4,21 @@ A container is made in this order, and an answer is given only at the end of it:
 Whatever fails or is cancelled in between takes everything before it back, so nothing half-made is ever listed.
 """
 
+import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from weakref import WeakValueDictionary
 
 from atoll.agent.client import AgentClient
 from atoll.agent.files import AgentFile
 from atoll.cancellation import finish
-from atoll.model.containers import Container, ContainerStatus, NewContainer
-from atoll.model.errors import BusyError, InvalidRequestError
+from atoll.model.containers import Container, ContainerChange, ContainerStatus, NewContainer
+from atoll.model.errors import BusyError
 from atoll.model.files import File
 from atoll.model.ids import ContainerId, IdGenerator, ProjectId, SandboxId, created_at
+from atoll.model.network_policy import NetworkPolicy
 from atoll.model.pages import Page, PageQuery
 from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.service.access import Access, no_container
@@ -26,6 +29,7 @@ from atoll.service.failures import translated
 from atoll.service.file_names import place
 from atoll.service.files import Files
 from atoll.service.limits import ServiceLimits
+from atoll.service.network_policies import check_policy
 from atoll.service.sandboxes import Sandboxes
 from atoll.store import container_files, containers
 from atoll.store.connection import Connection
@@ -57,6 +61,7 @@ class Containers:
         self._contents = contents
         self._files = files
         self._limits = limits
+        self._locks: WeakValueDictionary[ContainerId, asyncio.Lock] = WeakValueDictionary()
         self._being_made: Counter[ProjectId] = Counter()
 
     async def create(self, project_id: ProjectId, new: NewContainer) -> Container:
@@ -70,7 +75,7 @@ class Containers:
         files = [await self._files.retrieve(project_id, file_id) for file_id in dict.fromkeys(new.file_ids)]
         with self._counted(project_id):
             await self._require_room(project_id)
-            async with self._sandboxes.made(new.memory_limit) as sandbox_id:
+            async with self._sandboxes.made(new.memory_limit, new.network_policy) as sandbox_id:
                 with translated():
                     brought = await self._bring_in(self._sandboxes.agent_in(sandbox_id), files)
                 container = self._row(project_id, new, sandbox_id)
@@ -91,6 +96,58 @@ class Containers:
         if container.status is ContainerStatus.EXPIRED:
             return container
         return self._activity.touch(container)
+
+    async def change(self, project_id: ProjectId, container_id: str, wanted: ContainerChange) -> Container:
+        """Change a running container. A network policy counts for the next connection, and connections that it does
+        not allow have ended when this returns.
+
+        Raises ``NotFoundError``, ``ContainerExpiredError``, ``InvalidRequestError``, ``SandboxFailedError`` (the
+        container is as it was, except that it may already be let out by the new policy).
+        """
+        self._check_change(wanted)
+        async with self._access.use(project_id, container_id) as container, self._changing(container.id):
+            return await finish(self._change(container, wanted))
+
+    async def _change(self, old: Container, wanted: ContainerChange) -> Container:
+        changed = await self._database.write(lambda connection: containers.change(connection, old.id, wanted))
+        if changed is None:
+            raise no_container(old.id)
+        if wanted.network_policy is not None and changed.sandbox_id is not None:
+            # Written first: a sandbox that is started meanwhile is started by what is written.
+            try:
+                await self._sandboxes.set_network(changed.sandbox_id, wanted.network_policy)
+            except BaseException:
+                back = ContainerChange(
+                    name=old.name,
+                    expires_after_minutes=old.expires_after_minutes,
+                    network_policy=old.network_policy,
+                )
+                await self._database.write(lambda connection: containers.change(connection, old.id, back))
+                raise
+        return self._activity.seen(changed)
+
+    def _check_change(self, wanted: ContainerChange) -> None:
+        if wanted.name is not None:
+            check_text("name", wanted.name, chars_max=self._limits.name_chars_max)
+        if wanted.expires_after_minutes is not None:
+            most = self._limits.expires_after_minutes_max
+            check_integer("expires_after.minutes", wanted.expires_after_minutes, 1, most)
+        if wanted.network_policy is not None:
+            self._check_network(wanted.network_policy)
+
+    @asynccontextmanager
+    async def _changing(self, container_id: ContainerId) -> AsyncIterator[None]:
+        """Let one change of a container happen at a time, so that what is written is also what is in force."""
+        lock = self._locks.setdefault(container_id, asyncio.Lock())
+        async with lock:
+            yield
+
+    async def hold_policy(self, sandbox_id: SandboxId, container_id: ContainerId) -> None:
+        """Let a sandbox out by what is written of its container. Raises ``SandboxFailedError``."""
+        async with self._changing(container_id):
+            rows = await self._database.read(lambda connection: containers.behind(connection, [sandbox_id]))
+            if sandbox_id in rows:
+                await self._sandboxes.set_network(sandbox_id, rows[sandbox_id].network_policy)
 
     async def delete(self, project_id: ProjectId, container_id: str) -> None:
         """Remove a container and all that is in it; its calls end. Raises ``NotFoundError``."""
@@ -118,12 +175,11 @@ class Containers:
         check_count("file_ids", len(new.file_ids), self._limits.file_ids_max)
         if new.expires_after_minutes is not None:
             check_integer("expires_after.minutes", new.expires_after_minutes, 1, self._limits.expires_after_minutes_max)
-        if new.network_policy.type == "allowlist":
-            raise InvalidRequestError(
-                "Invalid 'network_policy.type': 'allowlist' is not enforced by this server yet, so it is not "
-                "accepted; only 'disabled' is.",
-                param="network_policy.type",
-            )
+        self._check_network(new.network_policy)
+
+    def _check_network(self, policy: NetworkPolicy) -> None:
+        if policy.type != "disabled":
+            check_policy(policy, self._limits, is_enforced=self._sandboxes.holds_allowlists)
 
     @contextmanager
     def _counted(self, project_id: ProjectId) -> Iterator[None]:

@@ -12,7 +12,13 @@ from atoll.model.errors import (
     SandboxFailedError,
     StorageFullError,
 )
-from atoll.runtime.contract import NoRoomError, RuntimeFailure, RuntimeUnavailableError, SpecRefusedError
+from atoll.runtime.contract import (
+    NetworkRefusedError,
+    NoRoomError,
+    RuntimeFailure,
+    RuntimeUnavailableError,
+    SpecRefusedError,
+)
 
 
 class PathTakenError(InvalidRequestError):
@@ -39,6 +45,8 @@ def translate(error: RuntimeFailure | AgentError) -> AtollError:
             )
         case SpecRefusedError():
             return InvalidRequestError(f"Invalid 'memory_limit': {error}", param="memory_limit")
+        case NetworkRefusedError():
+            return InvalidRequestError(f"Invalid 'network_policy': {error}.", param="network_policy")
         case RuntimeUnavailableError():
             return SandboxFailedError("The service that runs sandboxes is not available now; try again later.")
         case AgentRefusedError():

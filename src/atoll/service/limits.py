@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from atoll.model.domain_pattern import DomainPattern
+
 _MIB = 1024 * 1024
 
 
@@ -11,7 +13,8 @@ class ServiceLimits:
 
     ``cpus``, ``disk_bytes`` and ``pids_max`` go into every sandbox's spec. ``call_grace_ms`` is how much longer
     than its ``timeout_ms`` a call may take before the sandbox is stopped under it. ``agent_timeout_s`` bounds
-    questions to an agent that carry no people's code and no file's bytes.
+    questions to an agent that carry no people's code and no file's bytes. ``egress_outer_domains`` bound every policy
+    where the operator set some; of each container the ``egress_decisions_max`` newest decisions are kept.
     """
 
     expires_after_minutes_default: int = 20
@@ -39,6 +42,11 @@ class ServiceLimits:
     pids_max: int = 256
     cpus: float = 1.0
     disk_bytes: int = 8 * 1024 * _MIB
+
+    allowed_domains_max: int = 1_000
+    egress_tcp_ports: tuple[int, ...] = (80, 443)
+    egress_outer_domains: tuple[DomainPattern, ...] | None = None
+    egress_decisions_max: int = 1_000
 
     sandbox_start_timeout_s: float = 120.0
     agent_timeout_s: float = 30.0

@@ -21,6 +21,7 @@ from atoll.model.containers import Container, ContainerStatus
 from atoll.model.errors import ContainerExpiredError, InvalidRequestError, SandboxFailedError
 from atoll.model.ids import ContainerId, SandboxId
 from atoll.model.memory_limit import MemoryLimit
+from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
 from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.runtime.contract import (
     Measured,
@@ -69,14 +70,16 @@ class Sandboxes:
         )
 
     @asynccontextmanager
-    async def made(self, memory_limit: MemoryLimit) -> AsyncIterator[SandboxId]:
+    async def made(
+        self, memory_limit: MemoryLimit, network: NetworkPolicy = NETWORK_DISABLED
+    ) -> AsyncIterator[SandboxId]:
         """Give a new sandbox, which is removed again unless the body, which names it in a row, ends well.
 
         Raises ``InvalidRequestError`` (param ``memory_limit``), ``BusyError``, ``SandboxFailedError``.
         """
         spec = self._spec(memory_limit)
         with self._unsettled_while():
-            sandbox = await self._create(spec)
+            sandbox = await self._create(spec, network)
             try:
                 yield sandbox.id
             except BaseException:
@@ -154,6 +157,24 @@ class Sandboxes:
         measured = await self._measured(container)
         return measured[1] if measured is not None and measured[0].was_full(measured[1], pids_taken) else None
 
+    @property
+    def holds_allowlists(self) -> bool:
+        """Whether the runtime can hold to a network policy of that type."""
+        with translated():
+            return self._runtime.capabilities.allowlists
+
+    async def set_network(self, sandbox_id: SandboxId, network: NetworkPolicy) -> None:
+        """Let a sandbox reach something else from now on; one that does not run gets it when it is started.
+
+        Raises ``SandboxFailedError``, ``InvalidRequestError``.
+        """
+        with translated():
+            try:
+                async with _within(self._limits.agent_timeout_s):
+                    await self._runtime.set_network(sandbox_id, network)
+            except (SandboxNotRunningError, SandboxNotFoundError):
+                return
+
     async def stop(self, container: Container) -> None:
         """End every process of a container's sandbox and keep its files; what fails is logged."""
         sandbox_id = await self._named(container)
@@ -204,7 +225,7 @@ class Sandboxes:
             try:
                 return sandbox_id, await self._dial(sandbox_id)
             except SandboxNotRunningError:
-                sandbox_id = await self._single_flight(sandbox_id, partial(self._start, sandbox_id))
+                sandbox_id = await self._single_flight(sandbox_id, partial(self._start, container, sandbox_id))
             except SandboxNotFoundError:
                 sandbox_id = await self._single_flight(sandbox_id, partial(self._replace, container, sandbox_id))
         return sandbox_id, await self._dial(sandbox_id)
@@ -235,11 +256,11 @@ class Sandboxes:
             self._unsettled.discard(settled)
             settled.set()
 
-    async def _create(self, spec: SandboxSpec) -> Sandbox:
+    async def _create(self, spec: SandboxSpec, network: NetworkPolicy) -> Sandbox:
         try:
             with translated():
                 async with _within(self._limits.sandbox_start_timeout_s):
-                    sandbox = await self._runtime.create(spec)
+                    sandbox = await self._runtime.create(spec, network)
         except SandboxFailedError:
             self._signals.orphans.set()  # it may have been made all the same
             raise
@@ -266,10 +287,15 @@ class Sandboxes:
         if not flight.cancelled():
             flight.exception()  # retrieved: everyone who waited may be gone
 
-    async def _start(self, sandbox_id: SandboxId) -> SandboxId:
+    async def _start(self, container: Container, sandbox_id: SandboxId) -> SandboxId:
+        network = (await self._usable_row(container)).network_policy
         try:
             async with _within(self._limits.sandbox_start_timeout_s):
-                await self._runtime.start(sandbox_id)
+                await self._runtime.start(sandbox_id, network)
+            newest = (await self._usable_row(container)).network_policy
+            if newest != network:  # changed meanwhile, when there was no sandbox yet to change it in
+                async with _within(self._limits.agent_timeout_s):
+                    await self._runtime.set_network(sandbox_id, newest)
         except SandboxNotFoundError:
             return sandbox_id  # the next dial finds the same, and then it is replaced
         except RuntimeFailure as error:
@@ -282,10 +308,13 @@ class Sandboxes:
         if row.sandbox_id is not None and row.sandbox_id != old:
             return row.sandbox_id
         _LOG.warning("sandbox %s of %s is gone with its files; making a new one", old, container.id)
-        async with self.made(container.memory_limit) as new:
+        async with self.made(row.memory_limit, row.network_policy) as new:
             if not await self._name(container.id, old, new):
                 await self._usable_row(container)
                 raise SandboxFailedError("The container's sandbox was replaced by somebody else; try again.")
+        newest = (await self._usable_row(container)).network_policy
+        if newest != row.network_policy:
+            await self.set_network(new, newest)
         return new
 
     async def _name(self, container_id: ContainerId, old: SandboxId, new: SandboxId) -> bool:

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Row, bindparam, delete, insert, select, update
 from sqlalchemy import func as sql
 
-from atoll.model.containers import Container, ContainerStatus
+from atoll.model.containers import Container, ContainerChange, ContainerStatus
 from atoll.model.ids import ContainerId, ProjectId, SandboxId
 from atoll.model.memory_limit import MemoryLimit
-from atoll.model.network_policy import NetworkPolicy
+from atoll.model.network_policy import NetworkPolicy, policy_from_json, policy_to_json
 from atoll.model.pages import Page, PageQuery
 from atoll.store.connection import Connection
 from atoll.store.paging import fetch_page
@@ -78,6 +78,37 @@ async def hold_running(connection: Connection, container_id: ContainerId) -> boo
         .with_for_update()
     )
     return (await connection.execute(query)).one_or_none() is not None
+
+
+async def change(connection: Connection, container_id: ContainerId, wanted: ContainerChange) -> Container | None:
+    """Change a running container's row; gives what it is now, or ``None`` when there is none that runs."""
+    values: dict[str, Any] = {}
+    if wanted.name is not None:
+        values["name"] = wanted.name
+    if wanted.network_policy is not None:
+        values["network_policy"] = _write_policy(wanted.network_policy)
+    if wanted.expires_after_minutes is not None:
+        values["expires_after_minutes"] = wanted.expires_after_minutes
+        values["expires_at"] = table.c.last_active_at + wanted.expires_after_minutes * 60
+    running = (table.c.id == container_id, table.c.status == ContainerStatus.RUNNING.value)
+    if not values:
+        row = (await connection.execute(select(table).where(*running))).one_or_none()
+    else:
+        row = (
+            await connection.execute(update(table).where(*running).values(**values).returning(*table.c))
+        ).one_or_none()
+    return None if row is None else _read(row)
+
+
+async def behind(connection: Connection, sandboxes: Collection[SandboxId]) -> dict[SandboxId, Container]:
+    """Give the container of each of ``sandboxes`` that has one."""
+    wanted = sorted(sandboxes)
+    found: dict[SandboxId, Container] = {}
+    for start in range(0, len(wanted), _IDS_PER_QUERY):
+        part = wanted[start : start + _IDS_PER_QUERY]
+        rows = await connection.execute(select(table).where(table.c.sandbox_id.in_(part)))
+        found |= {SandboxId(row.sandbox_id): _read(row) for row in rows}
+    return found
 
 
 async def remove(connection: Connection, project_id: ProjectId, container_id: ContainerId) -> Container | None:
@@ -187,13 +218,12 @@ async def newest_id(connection: Connection) -> str | None:
 
 
 def _write_policy(policy: NetworkPolicy) -> str:
-    return json.dumps({"type": policy.type, "allowed_domains": list(policy.allowed_domains)})
+    return json.dumps(policy_to_json(policy))
 
 
 @lru_cache(maxsize=64)
 def _read_policy(text: str) -> NetworkPolicy:
-    value = json.loads(text)
-    return NetworkPolicy(type=value["type"], allowed_domains=tuple(value["allowed_domains"]))
+    return policy_from_json(json.loads(text))
 
 
 def _read(row: Row[Any]) -> Container:

@@ -85,6 +85,20 @@ container_files = Table(
     Index(None, "container_id", "id"),
 )
 
+egress_decisions = Table(
+    "egress_decisions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("container_id", Id, ForeignKey("containers.id", ondelete="CASCADE"), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("port", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("bytes_sent", BigInteger, nullable=False),
+    Column("bytes_received", BigInteger, nullable=False),
+    Index(None, "container_id", "id"),
+)
+
 files = Table(
     "files",
     metadata,

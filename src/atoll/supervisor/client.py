@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from atoll.model.ids import SandboxId, is_id
+from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
 from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.runtime.contract import (
     Capabilities,
@@ -54,16 +55,21 @@ class SupervisorClient:
             self._capabilities = wire.capabilities_from_wire(answer.result)
         return self._capabilities
 
-    async def create(self, spec: SandboxSpec) -> Sandbox:
+    async def create(self, spec: SandboxSpec, network: NetworkPolicy = NETWORK_DISABLED) -> Sandbox:
         """Make a sandbox. When cancelled, the sandbox is destroyed as soon as it is there."""
-        answer = await self._ask("create", spec=spec)
+        answer = await self._ask("create", spec=spec, network=network)
         return wire.sandbox_from_wire(answer.result)
 
-    async def start(self, sandbox_id: SandboxId) -> Sandbox:
+    async def start(self, sandbox_id: SandboxId, network: NetworkPolicy = NETWORK_DISABLED) -> Sandbox:
         """Bring a stopped one back."""
         _require_id(sandbox_id)
-        answer = await self._ask_again("start", sandbox_id)
+        answer = await self._ask_again("start", sandbox_id, network=network)
         return wire.sandbox_from_wire(answer.result)
+
+    async def set_network(self, sandbox_id: SandboxId, network: NetworkPolicy) -> None:
+        """Let one reach something else."""
+        _require_id(sandbox_id)
+        await self._ask_again("set_network", sandbox_id, network=network)
 
     async def dial(self, sandbox_id: SandboxId) -> Stream:
         """Connect to the agent."""
@@ -110,18 +116,26 @@ class SupervisorClient:
         if self._connection is not None:
             self._connection.close()
 
-    async def _ask_again(self, op: Operation, sandbox_id: str = "", after: str = "") -> "_Answer":
+    async def _ask_again(
+        self, op: Operation, sandbox_id: str = "", after: str = "", network: NetworkPolicy = NETWORK_DISABLED
+    ) -> "_Answer":
         """Ask what may be asked twice, once more when the supervisor died over it."""
         try:
-            return await self._ask(op, sandbox_id, after)
+            return await self._ask(op, sandbox_id, after, network=network)
         except _ConnectionLostError:
-            return await self._ask(op, sandbox_id, after)
+            return await self._ask(op, sandbox_id, after, network=network)
 
     async def _ask(
-        self, op: Operation, sandbox_id: str = "", after: str = "", spec: SandboxSpec | None = None
+        self,
+        op: Operation,
+        sandbox_id: str = "",
+        after: str = "",
+        spec: SandboxSpec | None = None,
+        network: NetworkPolicy = NETWORK_DISABLED,
     ) -> "_Answer":
         connection = await self._connect()
-        request = Request(id=next(self._numbers), op=op, sandbox_id=sandbox_id, after=after, spec=spec)
+        number = next(self._numbers)
+        request = Request(id=number, op=op, sandbox_id=sandbox_id, after=after, spec=spec, network=network)
         answer = connection.ask(request)
         try:
             return await answer
@@ -257,6 +271,7 @@ def _require_id(sandbox_id: str) -> None:
 def _connect(path: Path, *, timeout_s: float) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     sock.settimeout(timeout_s)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, wire.MESSAGE_BYTES_MAX)
     try:
         with short_address(path) as address:
             sock.connect(address)

@@ -39,7 +39,7 @@ def shutdown_all(settings: SupervisorSettings) -> None:
     ``RuntimeUnavailableError`` when a sandbox does not end.
     """
     # Nothing is started any more, so there is no use for a zygote.
-    _open_engine(replace(settings, oci=replace(settings.oci, zygote_user=None))).stop_all()
+    _open_engine(replace(settings, oci=replace(settings.oci, zygote_user=None, egress_socket=None))).stop_all()
 
 
 def _end_signal() -> Callable[[], None]:

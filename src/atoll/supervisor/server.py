@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
+from atoll.model.network_policy import NetworkPolicy
 from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.runtime.contract import (
     Capabilities,
@@ -46,9 +47,11 @@ class Engine(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
-    def create(self, spec: SandboxSpec) -> Sandbox: ...
+    def create(self, spec: SandboxSpec, network: NetworkPolicy) -> Sandbox: ...
 
-    def start(self, sandbox_id: str) -> Sandbox: ...
+    def start(self, sandbox_id: str, network: NetworkPolicy) -> Sandbox: ...
+
+    def set_network(self, sandbox_id: str, network: NetworkPolicy) -> None: ...
 
     def dial(self, sandbox_id: str) -> socket.socket: ...
 
@@ -218,14 +221,19 @@ class _Connection:
 def _create(engine: Engine, connection: _Connection, request: Request) -> None:
     if request.spec is None:
         raise RuntimeUnavailableError("a create without a spec")
-    sandbox = engine.create(request.spec)
+    sandbox = engine.create(request.spec, request.network)
     if not connection.send(wire.encode_result(request.id, wire.sandbox_to_wire(sandbox))):
         engine.destroy(sandbox.id)  # nobody was told of it
 
 
 def _start(engine: Engine, connection: _Connection, request: Request) -> None:
-    sandbox = engine.start(request.sandbox_id)
+    sandbox = engine.start(request.sandbox_id, request.network)
     connection.send(wire.encode_result(request.id, wire.sandbox_to_wire(sandbox)))
+
+
+def _set_network(engine: Engine, connection: _Connection, request: Request) -> None:
+    engine.set_network(request.sandbox_id, request.network)
+    connection.send(wire.encode_result(request.id, {}))
 
 
 def _dial(engine: Engine, connection: _Connection, request: Request) -> None:
@@ -265,6 +273,7 @@ def _capabilities(engine: Engine, connection: _Connection, request: Request) -> 
 _HANDLERS: Final[Mapping[Operation, Callable[[Engine, _Connection, Request], Any]]] = {
     "create": _create,
     "start": _start,
+    "set_network": _set_network,
     "dial": _dial,
     "observe": _observe,
     "usage": _usage,

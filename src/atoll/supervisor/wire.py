@@ -4,17 +4,19 @@ Messages are JSON objects, one in each packet of a ``SOCK_SEQPACKET`` socket. A 
 answer ``{"id", "result": {...}}`` or ``{"id", "error": NAME, "message", ...}``; answers come in any order. The one to
 ``dial`` carries one descriptor.
 
-``create``        ``memory_bytes, disk_bytes, pids_max, cpus`` -> SANDBOX
-``start``         ``sandbox_id`` -> SANDBOX
+``create``        ``memory_bytes, disk_bytes, pids_max, cpus, network`` -> SANDBOX
+``start``         ``sandbox_id, network`` -> SANDBOX
+``set_network``   ``sandbox_id, network`` -> ``{}``
 ``dial``          ``sandbox_id`` -> ``{}`` and the connected socket
 ``observe``       ``after`` (an id, or empty) -> ``{"sandboxes": [SANDBOX...], "has_more": bool}``, ordered by id
 ``usage``         ``sandbox_id`` -> the fields of ``Usage`` by their names
 ``stop``          ``sandbox_id`` -> ``{}``
 ``destroy``       ``sandbox_id`` -> ``{}``
 ``metrics``       -> the fields of ``RuntimeMetrics`` by their names
-``capabilities``  -> ``{"name", "walls", "limits", "survives_restart", "memory_bytes_max"}``
+``capabilities``  -> ``{"name", "walls", "limits", "survives_restart", "allowlists", "memory_bytes_max"}``
 
-SANDBOX is ``{"id", "state", "created_at"}``.
+SANDBOX is ``{"id", "state", "created_at"}``; ``network`` is a policy as in
+``model.network_policy``, disabled when left out.
 """
 
 import json
@@ -24,9 +26,11 @@ from typing import Any, Final, Literal, cast, get_args
 
 from atoll.model.errors import RefusalReason
 from atoll.model.ids import SandboxId, is_id
+from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy, policy_from_json, policy_to_json
 from atoll.model.runtime_metrics import Durations, RuntimeMetrics, StartedHow
 from atoll.runtime.contract import (
     Capabilities,
+    NetworkRefusedError,
     NoRoomError,
     RuntimeFailure,
     RuntimeUnavailableError,
@@ -39,8 +43,11 @@ from atoll.runtime.contract import (
     Usage,
 )
 
-MESSAGE_BYTES_MAX: Final = 128 * 1024
-Operation = Literal["create", "start", "dial", "observe", "usage", "stop", "destroy", "metrics", "capabilities"]
+MESSAGE_BYTES_MAX: Final = 400 * 1024
+Operation = Literal[
+    "create", "start", "set_network", "dial", "observe", "usage", "stop", "destroy", "metrics", "capabilities"
+]
+_WITH_NETWORK: Final[frozenset[Operation]] = frozenset({"create", "start", "set_network"})
 _BARE: Final[frozenset[Operation]] = frozenset({"metrics", "capabilities"})
 _ID_MAX: Final = 1 << 53
 _SIZE_MAX: Final = 1 << 50
@@ -54,6 +61,7 @@ _ERRORS: Final[dict[str, type[RuntimeFailure]]] = {
     "not_running": SandboxNotRunningError,
     "no_room": NoRoomError,
     "spec_refused": SpecRefusedError,
+    "network_refused": NetworkRefusedError,
     "unavailable": RuntimeUnavailableError,
 }
 
@@ -64,13 +72,14 @@ class WireError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request that was checked in form. ``spec`` is there for ``create`` only."""
+    """A request that was checked in form. ``spec`` is there for ``create`` only; not every one has a ``network``."""
 
     id: int
     op: Operation
     sandbox_id: str = ""
     after: str = ""
     spec: SandboxSpec | None = None
+    network: NetworkPolicy = NETWORK_DISABLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,8 @@ def encode_request(request: Request) -> bytes:
         value.update(asdict(request.spec))
     elif request.op not in _BARE:
         value["sandbox_id"] = request.sandbox_id
+    if request.op in _WITH_NETWORK:
+        value["network"] = policy_to_json(request.network)
     return json.dumps(value).encode()
 
 
@@ -108,8 +119,9 @@ def decode_request(packet: bytes) -> Request:
 
 
 def _decode_fields(request_id: int, op: Operation, value: dict[str, Any]) -> Request:
+    network = _network(value) if op in _WITH_NETWORK else NETWORK_DISABLED
     if op == "create":
-        return Request(id=request_id, op=op, spec=_spec(value))
+        return Request(id=request_id, op=op, spec=_spec(value), network=network)
     if op == "observe":
         after = value.pop("after", None)
         if not isinstance(after, str) or (after and not is_id("sbx_", after)):
@@ -120,7 +132,14 @@ def _decode_fields(request_id: int, op: Operation, value: dict[str, Any]) -> Req
     sandbox_id = value.pop("sandbox_id", None)
     if not isinstance(sandbox_id, str) or not is_id("sbx_", sandbox_id):
         raise WireError("'sandbox_id' is none")
-    return Request(id=request_id, op=op, sandbox_id=sandbox_id)
+    return Request(id=request_id, op=op, sandbox_id=sandbox_id, network=network)
+
+
+def _network(value: dict[str, Any]) -> NetworkPolicy:
+    try:
+        return policy_from_json(value.pop("network", {"type": "disabled", "allowed_domains": []}))
+    except ValueError as error:
+        raise WireError("'network' is no policy") from error
 
 
 def _spec(value: dict[str, Any]) -> SandboxSpec:
@@ -234,6 +253,7 @@ def capabilities_from_wire(value: Mapping[str, Any]) -> Capabilities:
         walls=bool(value["walls"]),
         limits=bool(value["limits"]),
         survives_restart=bool(value["survives_restart"]),
+        allowlists=bool(value["allowlists"]),
         memory_bytes_max=int(value["memory_bytes_max"]),
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from atoll.guest.protocol import FrameDecoder, FrameType, decode_json, encode, encode_json
 from atoll.model.ids import IdGenerator, SandboxId
+from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
 from atoll.runtime.contract import (
     Capabilities,
     Sandbox,
@@ -350,6 +351,8 @@ class FakeRuntime:
         self.sandboxes: dict[SandboxId, FakeSandbox] = {}
         self.failures: defaultdict[str, list[Exception]] = defaultdict(list)
         self.calls: list[str] = []
+        self.allowlists = True
+        self.networks: dict[SandboxId, NetworkPolicy] = {}
         self.create_gate = asyncio.Event()
         self.create_gate.set()
         self.start_gate = asyncio.Event()
@@ -364,6 +367,7 @@ class FakeRuntime:
             walls=False,
             limits=False,
             survives_restart=True,
+            allowlists=self.allowlists,
             memory_bytes_max=self._memory_bytes_max,
         )
 
@@ -372,21 +376,28 @@ class FakeRuntime:
         (sandbox,) = self.sandboxes.values()
         return sandbox
 
-    async def create(self, spec: SandboxSpec) -> Sandbox:
+    async def create(self, spec: SandboxSpec, network: NetworkPolicy = NETWORK_DISABLED) -> Sandbox:
         self._begin("create")
         sandbox = FakeSandbox(SandboxId(self._ids.new("sbx_")), spec)
+        self.networks[sandbox.id] = network
         self.sandboxes[sandbox.id] = sandbox  # seen by observe before create has returned, as with real ones
         await self.create_gate.wait()
         return _public(sandbox)
 
-    async def start(self, sandbox_id: SandboxId) -> Sandbox:
+    async def start(self, sandbox_id: SandboxId, network: NetworkPolicy = NETWORK_DISABLED) -> Sandbox:
         self._begin("start")
         sandbox = self._find(sandbox_id)
         await self.start_gate.wait()
         if sandbox.state is SandboxState.STOPPED:
+            self.networks[sandbox_id] = network
             sandbox.state = SandboxState.RUNNING
             sandbox.memory_kills = 0
         return _public(sandbox)
+
+    async def set_network(self, sandbox_id: SandboxId, network: NetworkPolicy) -> None:
+        self._begin("set_network")
+        self._running(sandbox_id)
+        self.networks[sandbox_id] = network
 
     async def dial(self, sandbox_id: SandboxId) -> Stream:
         self._begin("dial")

@@ -90,6 +90,7 @@ async def test_expires_after_is_bounded(world: World) -> None:
 
 
 async def test_a_policy_that_is_not_enforced_is_not_accepted(world: World) -> None:
+    world.runtime.allowlists = False
     with pytest.raises(InvalidRequestError) as caught:
         await world.container(network_policy=NetworkPolicy("allowlist", ("example.com",)))
     assert caught.value.param == "network_policy.type"

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atoll.model.domain_pattern import DomainPattern
 from atoll.settings import (
     DESCRIPTIONS,
     Loaded,
@@ -241,11 +242,23 @@ def test_defaults_are_possible_values() -> None:
 
 
 def test_every_number_has_its_unit_in_its_name() -> None:
-    units = ("_bytes", "_bytes_max", "_bytes_min", "_ms_default", "_ms_max", "_s", "_minutes_default", "_minutes_max")
+    units = (
+        "_bytes",
+        "_bytes_max",
+        "_bytes_min",
+        "_ms_default",
+        "_ms_max",
+        "_s",
+        "_minutes_default",
+        "_minutes_max",
+        "_s_max",
+    )
     counted = {"port", "pids_max", "cpus", "sandboxes_max", "files_per_container_max", "commands_max"}
     counted |= {
         "containers_per_project_max",
         "calls_waiting_max",
+        "egress_connections_max",
+        "egress_connections_per_s_max",
         "pool_min",
         "pool_max",
         "expired_retention_days",
@@ -255,3 +268,54 @@ def test_every_number_has_its_unit_in_its_name() -> None:
     for name in DESCRIPTIONS:
         if isinstance(getattr(loaded().settings, name), (int, float)):
             assert name.endswith(units) or name in counted
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("egress_allowed_domains", "example.com, https://example.org"),
+        ("egress_allowed_domains", "*"),
+        ("egress_ports", "8443, http"),
+        ("egress_ports", "53"),
+        ("egress_ports", "70000"),
+        ("egress_ports", ",".join(str(port) for port in range(1000, 1020))),
+        ("dangerous_egress_resolver", "ns.example.com:53"),
+        ("dangerous_egress_public", "10.0.0.0/40"),
+    ],
+)
+def test_network_settings_that_cannot_be_are_errors(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        loaded({name: value})
+
+
+def test_network_settings_are_read() -> None:
+    settings = loaded(
+        {"egress_allowed_domains": "example.com, *.Example.org:8443", "egress_ports": "8443, 443"}
+    ).settings
+    assert settings.egress_outer_domains == (
+        DomainPattern("example.com"),
+        DomainPattern("example.org", is_wildcard=True, port=8443),
+    )
+    assert settings.egress_tcp_ports == (80, 443, 8443)
+    assert loaded().settings.egress_outer_domains is None
+
+
+@pytest.mark.parametrize("name", ["dangerous_egress_resolver", "dangerous_egress_public"])
+@pytest.mark.parametrize(
+    ("host", "taken"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),  # noqa: S104 - refused
+        ("192.168.1.5", False),
+        ("example.com", False),
+    ],
+)
+def test_what_is_dangerous_needs_a_loopback_address(name: str, host: str, taken: bool) -> None:
+    value = "127.0.0.1:53" if name.endswith("resolver") else "127.0.0.0/8"
+    if taken:
+        assert getattr(loaded({name: value, "host": host}).settings, name) == value
+        return
+    with pytest.raises(SettingsError, match="others reach"):
+        loaded({name: value, "host": host})

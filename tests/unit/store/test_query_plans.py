@@ -9,14 +9,26 @@ import pytest
 from sqlalchemy import Connection as BlockingConnection
 from sqlalchemy import event
 
-from atoll.model.ids import ContainerFileId, ContainerId, FileId, ProjectId, SandboxId
+from atoll.model.containers import ContainerChange
+from atoll.model.egress_decision import EgressReason, EgressRecord
+from atoll.model.ids import ContainerFileId, ContainerId, EgressId, FileId, ProjectId, SandboxId
 from atoll.model.pages import PageQuery
-from atoll.store import container_files, containers, files, keys, projects
+from atoll.store import container_files, containers, egress_decisions, files, keys, projects
 from atoll.store.connection import Connection
 from atoll.store.database import open_database
 from atoll.store.sqlite import SqliteDatabase
 
 P, C, CF, F, S = ProjectId("p"), ContainerId("c"), ContainerFileId("cf"), FileId("f"), SandboxId("s")
+RECORD = EgressRecord(
+    id=EgressId("e"),
+    container_id=C,
+    at_ms=1,
+    name="n",
+    port=443,
+    reason=EgressReason.ALLOWED,
+    bytes_sent=1,
+    bytes_received=1,
+)
 PAGES = [PageQuery(order=order, after=after) for order in ("asc", "desc") for after in (None, "a")]
 
 QUERIES: dict[str, Callable[[Connection], Awaitable[object]]] = {
@@ -32,6 +44,11 @@ QUERIES: dict[str, Callable[[Connection], Awaitable[object]]] = {
     "containers.forget_expired": lambda c: containers.forget_expired(c, 1, 1),
     "containers.sandboxes_in_use": lambda c: containers.sandboxes_in_use(c, [S]),
     "containers.newest_id": containers.newest_id,
+    "containers.behind": lambda c: containers.behind(c, [S]),
+    "containers.change": lambda c: containers.change(c, C, ContainerChange(name="n", expires_after_minutes=1)),
+    "egress_decisions.add": lambda c: egress_decisions.add(c, [RECORD]),
+    "egress_decisions.keep_newest": lambda c: egress_decisions.keep_newest(c, C, 1),
+    "egress_decisions.newest_id": egress_decisions.newest_id,
     "container_files.resize": lambda c: container_files.resize(c, [(CF, 1)]),
     "container_files.remove": lambda c: container_files.remove(c, [CF]),
     "container_files.find": lambda c: container_files.find(c, C, CF),
@@ -53,6 +70,7 @@ for number, query in enumerate(PAGES):
         f"containers.page {number}": partial(containers.page, project_id=P, query=query, name=None),
         f"containers.page by name {number}": partial(containers.page, project_id=P, query=query, name="n"),
         f"container_files.page {number}": partial(container_files.page, container_id=C, query=query),
+        f"egress_decisions.page {number}": partial(egress_decisions.page, container_id=C, query=query),
         f"files.page {number}": partial(files.page, project_id=P, query=query, purpose=None, now=1),
         f"files.page by purpose {number}": partial(files.page, project_id=P, query=query, purpose="n", now=1),
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from atoll.model.ids import SandboxId
+from atoll.model.network_policy import NetworkPolicy
 from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.runtime.contract import (
     Capabilities,
@@ -42,17 +43,20 @@ NOBODY = 65534
 class MemoryEngine:
     """Keeps sandboxes in a dictionary; ``gate`` holds creates back while it is closed."""
 
-    capabilities = Capabilities(name="oci", walls=True, limits=True, survives_restart=True, memory_bytes_max=4 << 30)
+    capabilities = Capabilities(
+        name="oci", walls=True, limits=True, survives_restart=True, allowlists=True, memory_bytes_max=4 << 30
+    )
 
     def __init__(self) -> None:
         self.sandboxes: dict[str, Sandbox] = {}
+        self.networks: dict[str, NetworkPolicy] = {}
         self.gate = threading.Event()
         self.gate.set()
         self.creating = threading.Semaphore(0)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
-    def create(self, spec: SandboxSpec) -> Sandbox:
+    def create(self, spec: SandboxSpec, network: NetworkPolicy) -> Sandbox:
         self.creating.release()
         self.gate.wait(10)
         if spec.memory_bytes > self.capabilities.memory_bytes_max:
@@ -61,12 +65,17 @@ class MemoryEngine:
             raise NoRoomError("full", retry_after_s=3)
         with self._lock:
             sandbox_id = SandboxId(f"sbx_{next(self._numbers):032x}")
+            self.networks[sandbox_id] = network
             sandbox = Sandbox(id=sandbox_id, state=SandboxState.RUNNING, created_at=1.5)
             self.sandboxes[sandbox_id] = sandbox
         return sandbox
 
-    def start(self, sandbox_id: str) -> Sandbox:
+    def start(self, sandbox_id: str, network: NetworkPolicy) -> Sandbox:
+        self.networks[sandbox_id] = network
         return self._find(sandbox_id)
+
+    def set_network(self, sandbox_id: str, network: NetworkPolicy) -> None:
+        self.networks[self._find(sandbox_id).id] = network
 
     def dial(self, sandbox_id: str) -> socket.socket:
         self._find(sandbox_id)

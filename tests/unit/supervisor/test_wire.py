@@ -154,7 +154,9 @@ def test_metrics_there_and_back() -> None:
 def test_results_there_and_back() -> None:
     sandbox = Sandbox(id=ID, state=SandboxState.STOPPED, created_at=1.25)
     usage = Usage(memory_bytes=1, memory_kills=2, memory_was_full=True, pids=3, pids_max=4, pids_refused=5)
-    capabilities = Capabilities(name="oci", walls=True, limits=True, survives_restart=True, memory_bytes_max=5)
+    capabilities = Capabilities(
+        name="oci", walls=True, limits=True, survives_restart=True, allowlists=True, memory_bytes_max=5
+    )
     assert wire.sandbox_from_wire(_carried(wire.sandbox_to_wire(sandbox))) == sandbox
     assert wire.usage_from_wire(_carried(wire.usage_to_wire(usage))) == usage
     assert wire.capabilities_from_wire(_carried(wire.capabilities_to_wire(capabilities))) == capabilities

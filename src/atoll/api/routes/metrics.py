@@ -22,6 +22,8 @@ _METRICS: Final = Operation(
 async def metrics(request: ApiRequest) -> ASGIApp:
     containers = request.services.containers
     body = request.metrics.render(
-        containers_running=await containers.count_running(), runtime=await containers.measure_runtime()
+        containers_running=await containers.count_running(),
+        runtime=await containers.measure_runtime(),
+        egress=await request.services.egress.counts(),
     )
     return ASGIResponse(body=body, headers={"content-type": CONTENT_TYPE})

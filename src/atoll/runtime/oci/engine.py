@@ -25,9 +25,11 @@ from socket import socket
 from typing import Final, TypeVar, get_args
 
 from atoll.model.ids import IdGenerator, SandboxId
+from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
 from atoll.model.runtime_metrics import RuntimeMetrics, StartedHow
 from atoll.runtime.contract import (
     Capabilities,
+    NetworkRefusedError,
     NoRoomError,
     RuntimeUnavailableError,
     Sandbox,
@@ -55,6 +57,7 @@ from atoll.runtime.oci.disk_guard import DiskGuard
 from atoll.runtime.oci.layout import Layout
 from atoll.runtime.oci.limit_counts import LimitCounts
 from atoll.runtime.oci.memory_guard import MemoryGuard
+from atoll.runtime.oci.networks import Networks, NoEgressError, NotChangedError
 from atoll.runtime.oci.oci_binary import OciBinary, OciRuntimeFailedError
 from atoll.runtime.oci.pool_keeper import PoolKeeper, Workshop
 from atoll.runtime.oci.record import Record, RecordDamagedError
@@ -113,6 +116,7 @@ class Engine:
             ),
             pool.Demand(settings.pool_min, settings.pool_max if settings.pool_spec is not None else 0),
         )
+        self._networks = Networks(self._layout.networks, settings.egress_socket, settings.egress_ports)
         self._take_up()
         self._memory_guard = MemoryGuard(
             self._cgroups,
@@ -120,6 +124,7 @@ class Engine:
             reserve_bytes=settings.memory_free_bytes_min // 2,
             most_bytes=settings.memory_bytes_max,
         )
+        self._networks.start()
         self._guard = DiskGuard(
             self._disk_free_bytes, settings.disk_free_bytes_min, freeze=self._freeze_all, thaw=self._thaw_all
         )
@@ -136,16 +141,27 @@ class Engine:
     def capabilities(self) -> Capabilities:
         """What holds."""
         return Capabilities(
-            name="oci", walls=True, limits=True, survives_restart=True, memory_bytes_max=self._memory_bytes()
+            name="oci",
+            walls=True,
+            limits=True,
+            survives_restart=True,
+            allowlists=self._networks.can_let_out,
+            memory_bytes_max=self._memory_bytes(),
         )
 
-    def create(self, spec: SandboxSpec) -> Sandbox:
-        """Make a sandbox; when it fails nothing is left. Raises ``NoRoomError``, ``SpecRefusedError``."""
+    def create(self, spec: SandboxSpec, network: NetworkPolicy = NETWORK_DISABLED) -> Sandbox:
+        """Make a sandbox; when it fails nothing is left.
+
+        Raises ``NoRoomError``, ``SpecRefusedError``, ``NetworkRefusedError``.
+        """
         admission.check_spec(spec, self._memory_bytes())
+        self._check_network(network)
         with _machinery():
             below = image.find(self._settings.images_dir, self._settings.image)
         started_at = time.perf_counter()
         made, how = self._with_pool_given_up(lambda: self._give(spec, below))
+        if network.type != "disabled":
+            self._let_out_new(made, network)
         self._starts[how].count(time.perf_counter() - started_at)
         return made.sandbox()
 
@@ -155,6 +171,34 @@ class Engine:
             return ready, "ready"
         made = self._create_anew(spec, below)
         return made, made.how
+
+    def set_network(self, sandbox_id: str, network: NetworkPolicy) -> None:
+        """Let a running one reach something else.
+
+        Raises ``SandboxNotFoundError``, ``SandboxNotRunningError``, ``NetworkRefusedError``.
+        """
+        self._check_network(network)
+        box = self._find(sandbox_id)
+        with box.lock, _machinery():
+            run = box.run
+            if run is None or run.process.has_ended:
+                raise SandboxNotRunningError(sandbox_id)
+            self._networks.set(sandbox_id, run.process, network)
+
+    def _check_network(self, network: NetworkPolicy) -> None:
+        if network.type != "disabled" and not self._networks.can_let_out:
+            raise NetworkRefusedError("there is no egress process on this machine, which holds network policies")
+
+    def _let_out_new(self, box: Box, network: NetworkPolicy) -> None:
+        """Give a sandbox that was just made its way out; without it there is no sandbox."""
+        try:
+            self.set_network(box.record.id, network)
+        except (SandboxNotRunningError, SandboxNotFoundError) as error:
+            self._discard(box)
+            raise RuntimeUnavailableError("the sandbox ended while it was made") from error
+        except BaseException:
+            self._discard(box)
+            raise
 
     def _create_anew(self, spec: SandboxSpec, below: image.Image) -> Box:
         box = self._admit_new(spec, below.id)
@@ -167,15 +211,16 @@ class Engine:
         box.is_made = True
         return box
 
-    def start(self, sandbox_id: str) -> Sandbox:
-        """Bring a stopped one back. Raises ``SandboxNotFoundError``, ``NoRoomError``."""
+    def start(self, sandbox_id: str, network: NetworkPolicy = NETWORK_DISABLED) -> Sandbox:
+        """Bring a stopped one back. Raises ``SandboxNotFoundError``, ``NoRoomError``, ``NetworkRefusedError``."""
+        self._check_network(network)
         started_at = time.perf_counter()
-        box, is_fresh = self._with_pool_given_up(lambda: self._start(sandbox_id))
+        box, is_fresh = self._with_pool_given_up(lambda: self._start(sandbox_id, network))
         if is_fresh:
             self._starts[box.how].count(time.perf_counter() - started_at)
         return box.sandbox()
 
-    def _start(self, sandbox_id: str) -> tuple[Box, bool]:
+    def _start(self, sandbox_id: str, network: NetworkPolicy) -> tuple[Box, bool]:
         box = self._find(sandbox_id)
         with box.lock, _machinery():
             if box.is_destroyed:
@@ -187,7 +232,7 @@ class Engine:
             self._admit_again(box)
             self._runner.wait_for_disk(sandbox_id)
             with self._pool.waiting():
-                self._bring_up(box, below)
+                self._bring_up(box, below, network)
         return box, True
 
     def dial(self, sandbox_id: str) -> socket:
@@ -306,6 +351,7 @@ class Engine:
         self._dying.shutdown()
         self._freeing.shutdown()
         self._runner.close()
+        self._networks.close()
         os.close(self._lock_fd)
 
     def _find(self, sandbox_id: str) -> Box:
@@ -500,7 +546,7 @@ class Engine:
         self._bring_up(box, below)
         durable.result()
 
-    def _bring_up(self, box: Box, below: image.Image) -> None:
+    def _bring_up(self, box: Box, below: image.Image, network: NetworkPolicy = NETWORK_DISABLED) -> None:
         """Start a box that is admitted; when it fails nothing of the run is left."""
         sandbox_id = box.record.id
         with self._table:
@@ -510,8 +556,22 @@ class Engine:
         except BaseException:
             self._tidy(box, slot)
             raise
+        self._let_out(box, run, network)
         box.run = run
         self._deaths.watch(run.process.pidfd, box)
+
+    def _let_out(self, box: Box, run: Run, network: NetworkPolicy) -> None:
+        """Give a run its way out before anybody can dial it; when it fails nothing of the run is left."""
+        if network.type == "disabled":
+            return
+        try:
+            self._networks.set(box.record.id, run.process, network)
+        except BaseException:
+            self._networks.forget(box.record.id)
+            self._runner.end(box.record.id, run.process)
+            self._tidy(box, run.slot)
+            run.process.close()
+            raise
 
     def _discard(self, box: Box) -> None:
         """Undo a create that failed."""
@@ -531,6 +591,7 @@ class Engine:
 
     def _leave(self, box: Box, run: Run) -> None:
         box.run = None
+        self._networks.forget(box.record.id)
         self._deaths.forget(run.process.pidfd)
         box.freeing = self._freeing.submit(self._tidy, box, run.slot)
         run.process.close()
@@ -629,6 +690,7 @@ class Engine:
             box.holds_memory = True
             self._slots.claim(box.run.slot)
             self._limit_counts.adopt(sandbox_id)
+            self._networks.adopt(sandbox_id, box.run.process)
             self._deaths.watch(box.run.process.pidfd, box)
         elif self._runner.has_run(sandbox_id):
             box.freeing = self._freeing.submit(self._tidy, box, None)
@@ -651,6 +713,8 @@ def _machinery() -> Iterator[None]:
     """Turn what the machine's parts raise into what the contract says."""
     try:
         yield
+    except NoEgressError as error:
+        raise NetworkRefusedError(str(error)) from error
     except NoSlotError as error:
         raise NoRoomError("every range of user ids is taken") from error
     except OSError as error:
@@ -661,6 +725,7 @@ def _machinery() -> Iterator[None]:
     except (
         OciRuntimeFailedError,
         StillThereError,
+        NotChangedError,
         image.ImageNotFoundError,
         init_process.InitGoneError,
         subprocess.SubprocessError,

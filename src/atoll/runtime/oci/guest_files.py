@@ -13,7 +13,7 @@ from atoll.runtime.oci.spec import GUEST_ROOT
 _ETC: Final = {
     "hosts": "127.0.0.1\tlocalhost sandbox\n::1\tlocalhost sandbox\n",
     "hostname": "sandbox\n",
-    "resolv.conf": "# no name servers: this sandbox has no network\n",
+    "resolv.conf": "# Nobody answers there in a sandbox without network access.\nnameserver 127.0.0.1\n",
 }
 
 

@@ -66,6 +66,11 @@ class Layout:
         """The socket that an agent listens on, in a folder closed to all others."""
         return self.run / "agents" / f"{sandbox_id}.sock"
 
+    @property
+    def networks(self) -> Path:
+        """The network policies of running sandboxes."""
+        return self.run / "networks"
+
     def ready_mark(self, sandbox_id: str) -> Path:
         """What says that a sandbox waits in the pool."""
         return self.run / "ready" / sandbox_id

@@ -18,6 +18,8 @@ class OciSettings:
     that exist (their disks are sparse). While less disk than half of ``disk_free_bytes_min`` is free, sandboxes are
     frozen. Between ``pool_min`` and ``pool_max`` sandboxes of ``pool_spec`` are kept ready; none without one.
     ``zygote_user`` is the system user of preloaded Pythons; with ``None`` there are none and every sandbox starts cold.
+    ``egress_socket`` is where the egress process takes networks, which get sockets for ``egress_ports``; with ``None``
+    there is no such process and nothing is let out.
     """
 
     sandboxes_dir: Path
@@ -37,3 +39,5 @@ class OciSettings:
     pool_spec: SandboxSpec | None = None
     pool_min: int = 0
     pool_max: int = 0
+    egress_socket: Path | None = None
+    egress_ports: tuple[int, ...] = (80, 443)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 CLONE_NEWNS: Final = 0x00020000
 CLONE_NEWIPC: Final = 0x08000000
+_CLONE_NEWNET: Final = 0x40000000
 
 MS_NOSUID: Final = 2
 MS_NODEV: Final = 4
@@ -106,6 +107,11 @@ def files_owned_by(host_id: int) -> Iterator[None]:
 def join_ipc_namespace(pidfd: int) -> None:
     """Move this thread into the IPC namespace of a process. There is no way back: use a thread made for it."""
     _check(_libc.setns(pidfd, CLONE_NEWIPC), "ipc namespace")
+
+
+def join_network_namespace(pidfd: int) -> None:
+    """Move this thread into the network namespace of a process. There is no way back: use a thread made for it."""
+    _check(_libc.setns(pidfd, _CLONE_NEWNET), "network namespace")
 
 
 def become_thread_user(user_id: int) -> None:

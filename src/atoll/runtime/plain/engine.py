@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from atoll.model.ids import IdGenerator, SandboxId
+from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
 from atoll.runtime.contract import (
     Capabilities,
+    NetworkRefusedError,
     NoRoomError,
     RuntimeUnavailableError,
     Sandbox,
@@ -60,11 +62,13 @@ class PlainRuntime:
             walls=False,
             limits=False,
             survives_restart=False,
+            allowlists=False,
             memory_bytes_max=self._memory_bytes_max,
         )
 
-    async def create(self, spec: SandboxSpec) -> Sandbox:
+    async def create(self, spec: SandboxSpec, network: NetworkPolicy = NETWORK_DISABLED) -> Sandbox:
         """Make a folder and start an agent on it."""
+        _check_network(network)
         if spec.memory_bytes > self._memory_bytes_max:
             raise SpecRefusedError(
                 f"{spec.memory_bytes} bytes of memory were asked for; this machine has {self._memory_bytes_max}"
@@ -72,10 +76,19 @@ class PlainRuntime:
         sandbox_id = SandboxId(self._ids.new("sbx_"))
         return await self._finish(self._create(sandbox_id, spec), undo=lambda: self._destroy(sandbox_id))
 
-    async def start(self, sandbox_id: SandboxId) -> Sandbox:
+    async def start(self, sandbox_id: SandboxId, network: NetworkPolicy = NETWORK_DISABLED) -> Sandbox:
         """Start an agent on the folder of a stopped sandbox."""
+        _check_network(network)
         self._record(sandbox_id)
         return await self._finish(self._start(sandbox_id))
+
+    async def set_network(self, sandbox_id: SandboxId, network: NetworkPolicy) -> None:
+        """Refuse what cannot be held to; nothing else changes."""
+        _check_network(network)
+        self._record(sandbox_id)
+        keeper = self._keepers.get(sandbox_id)
+        if keeper is None or not keeper.running:
+            raise SandboxNotRunningError(sandbox_id)
 
     async def dial(self, sandbox_id: SandboxId) -> Stream:
         """Connect to the agent's socket."""
@@ -224,3 +237,8 @@ class PlainRuntime:
         keeper = self._keepers.get(sandbox_id)
         state = SandboxState.RUNNING if keeper is not None and keeper.running else SandboxState.STOPPED
         return Sandbox(id=sandbox_id, state=state, created_at=record.created_at)
+
+
+def _check_network(network: NetworkPolicy) -> None:
+    if network.type != "disabled":
+        raise NetworkRefusedError("the plain runtime has no walls, so it cannot hold to a network policy")

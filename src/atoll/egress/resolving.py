@@ -1,0 +1,86 @@
+"""Asks the machine's name servers for the addresses of a name."""
+
+import asyncio
+import time
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+import dns.asyncresolver
+import dns.exception
+import dns.name
+import dns.rdatatype
+import dns.resolver
+
+from atoll.egress.public_addresses import Address
+
+_CONFIG: Final = Path("/etc/resolv.conf")
+_LOOK_AGAIN_S: Final = 5.0
+_CACHE_NAMES_MAX: Final = 10_000
+
+
+class NotResolvedError(Exception):
+    """The name has no addresses, or nobody could tell them."""
+
+
+class Resolver:
+    """Remembers answers as long as they say. Belongs to one event loop."""
+
+    def __init__(self, timeout_s: float, server: tuple[str, int] | None = None) -> None:
+        """Ask ``server`` (address and port), or the servers of the machine's ``resolv.conf``."""
+        self._timeout_s = timeout_s
+        self._server = server
+        self._looked_at = float("-inf")
+        self._config_state: object = None
+        self._asking = self._make()
+
+    async def addresses_of(self, name: str) -> list[Address]:
+        """Give all addresses of a name, IPv4 first. Raises ``NotResolvedError``."""
+        self._follow_config()
+        kinds = (dns.rdatatype.A, dns.rdatatype.AAAA)
+        found = await asyncio.gather(*(self._ask(name, kind) for kind in kinds), return_exceptions=True)
+        addresses: list[Address] = []
+        for answer in found:
+            if isinstance(answer, BaseException) and not isinstance(answer, NotResolvedError):
+                raise answer
+            if isinstance(answer, list):
+                addresses += answer
+        if not addresses:
+            raise NotResolvedError(name)
+        return addresses
+
+    async def _ask(self, name: str, kind: dns.rdatatype.RdataType) -> list[Address]:
+        try:
+            # Absolute, so that no search list makes another name of it.
+            absolute = dns.name.from_text(name, dns.name.root)
+            answer = await self._asking.resolve(absolute, kind, search=False, raise_on_no_answer=False)
+        except (dns.exception.DNSException, OSError) as error:
+            raise NotResolvedError(name) from error
+        return [] if answer.rrset is None else [ip_address(record.address) for record in answer.rrset]
+
+    def _follow_config(self) -> None:
+        """Take up other name servers when the machine got some."""
+        if self._server is not None or time.monotonic() < self._looked_at + _LOOK_AGAIN_S:
+            return
+        self._looked_at = time.monotonic()
+        try:
+            status = _CONFIG.stat()
+        except OSError:
+            return
+        state = (status.st_mtime_ns, status.st_ino)
+        if state != self._config_state:
+            self._config_state = state
+            self._asking = self._make()
+
+    def _make(self) -> dns.asyncresolver.Resolver:
+        try:
+            asking = dns.asyncresolver.Resolver(configure=self._server is None)
+        except dns.resolver.NoResolverConfiguration:
+            asking = dns.asyncresolver.Resolver(configure=False)
+        if self._server is not None:
+            address, port = self._server
+            asking.nameservers = [address]
+            asking.port = port
+        asking.lifetime = self._timeout_s
+        asking.cache = dns.resolver.LRUCache(_CACHE_NAMES_MAX)
+        return asking

@@ -1,0 +1,177 @@
+"""What was let out of containers and what was not: heard from the egress process, kept, listed, told in calls."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Final, Protocol
+
+from atoll.model.containers import Container
+from atoll.model.egress_decision import EgressCounts, EgressDecision, EgressReason, EgressRecord
+from atoll.model.ids import ContainerId, EgressId, IdGenerator, ProjectId, SandboxId
+from atoll.model.pages import Page, PageQuery
+from atoll.service.access import Access
+from atoll.service.checks import check_page
+from atoll.service.limits import ServiceLimits
+from atoll.store import containers, egress_decisions
+from atoll.store.connection import Connection
+from atoll.store.database import Database
+
+_LOG = logging.getLogger(__name__)
+
+_PAGE_LIMIT_MAX: Final = 100
+_UNWRITTEN_MAX: Final = 10_000
+_BATCH_MAX: Final = 500
+_FAILURE_PAUSE_S: Final = 1.0
+
+
+class Feed(Protocol):
+    """Where decisions come from."""
+
+    async def run(self, on_decision: Callable[[EgressDecision], None]) -> None:
+        """Hear until cancelled."""
+        ...
+
+    async def settle(self) -> None:
+        """Return once everything that was decided before now was heard, or nobody is there to tell."""
+        ...
+
+    async def counts(self) -> EgressCounts | None:
+        """Give what is counted; ``None`` when nobody is there to tell."""
+        ...
+
+
+class Refusals:
+    """What was refused to one sandbox since a moment, each target and reason once, in order."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, EgressReason], None] = {}
+
+    def add(self, decision: EgressDecision) -> None:
+        """Note one."""
+        self._seen[decision.name, decision.reason] = None
+
+    def take(self) -> list[tuple[str, EgressReason]]:
+        """Give them, and begin anew."""
+        seen, self._seen = self._seen, {}
+        return list(seen)
+
+
+class Egress:
+    """Use cases of ``/v1/containers/{id}/egress``, and what calls ask. Without a ``feed`` nothing is ever let out."""
+
+    def __init__(
+        self, *, database: Database, ids: IdGenerator, access: Access, limits: ServiceLimits, feed: Feed | None
+    ) -> None:
+        self._database = database
+        self._ids = ids
+        self._access = access
+        self._limits = limits
+        self._feed = feed
+        self._watched: dict[str, Refusals] = {}
+        self._unwritten: asyncio.Queue[EgressDecision] = asyncio.Queue(_UNWRITTEN_MAX)
+
+    async def list(self, project_id: ProjectId, container_id: str, query: PageQuery) -> Page[EgressRecord]:
+        """Give one page of a container's decisions, expired ones' too. Raises ``NotFoundError`` and for the page."""
+        check_page(query, "egr_", _PAGE_LIMIT_MAX)
+        container = await self._access.find(project_id, container_id)
+        await self._settle()
+        await self._unwritten.join()
+        return await self._database.read(lambda connection: egress_decisions.page(connection, container.id, query))
+
+    async def counts(self) -> EgressCounts | None:
+        """Give what the egress process counts."""
+        return None if self._feed is None else await self._feed.counts()
+
+    @contextmanager
+    def watching(self, container: Container) -> Iterator[None]:
+        """Gather what is refused to a container's sandbox while the body runs; one watch of a container at a time."""
+        if container.network_policy.type == "disabled" or container.sandbox_id is None:
+            yield
+            return
+        self._watched[container.sandbox_id] = Refusals()
+        try:
+            yield
+        finally:
+            del self._watched[container.sandbox_id]
+
+    async def refused(self, container: Container) -> Sequence[tuple[str, EgressReason]]:
+        """Give what was refused to a container that is watched since this was last asked, by name and reason."""
+        if container.sandbox_id not in self._watched:
+            return []
+        await self._settle()
+        return self._watched[container.sandbox_id].take()
+
+    @asynccontextmanager
+    async def hearing(self) -> AsyncIterator[None]:
+        """Hear and keep decisions while the body runs."""
+        if self._feed is None:
+            yield
+            return
+        tasks = [
+            asyncio.create_task(self._feed.run(self._heard), name="hear decisions"),
+            asyncio.create_task(self._write(), name="keep decisions"),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    async def _settle(self) -> None:
+        if self._feed is not None:
+            await self._feed.settle()
+
+    def _heard(self, decision: EgressDecision) -> None:
+        if decision.reason is not EgressReason.ALLOWED and decision.sandbox_id in self._watched:
+            self._watched[decision.sandbox_id].add(decision)
+        try:
+            self._unwritten.put_nowait(decision)
+        except asyncio.QueueFull:
+            _LOG.warning("a decision about %s is in the egress process's log only", decision.sandbox_id)
+
+    async def _write(self) -> None:
+        while True:
+            batch = [await self._unwritten.get()]
+            while len(batch) < _BATCH_MAX and not self._unwritten.empty():
+                batch.append(self._unwritten.get_nowait())
+            try:
+                await self._keep(batch)
+            except Exception:  # noqa: BLE001 - whatever it is, later decisions are still to be kept
+                _LOG.exception("%d decisions are in the egress process's log only", len(batch))
+                await asyncio.sleep(_FAILURE_PAUSE_S)
+            finally:
+                for _ in batch:
+                    self._unwritten.task_done()
+
+    async def _keep(self, batch: Sequence[EgressDecision]) -> None:
+        sandboxes = {SandboxId(decision.sandbox_id) for decision in batch}
+        owners = await self._database.read(lambda connection: containers.behind(connection, sandboxes))
+        records = [
+            self._record(owners[sandbox_id].id, decision)
+            for decision in batch
+            if (sandbox_id := SandboxId(decision.sandbox_id)) in owners
+        ]
+
+        async def work(connection: Connection) -> None:
+            await egress_decisions.add(connection, records)
+            for container_id in {record.container_id for record in records}:
+                await egress_decisions.keep_newest(connection, container_id, self._limits.egress_decisions_max)
+
+        if records:
+            await self._database.write(work)
+
+    def _record(self, container_id: ContainerId, decision: EgressDecision) -> EgressRecord:
+        return EgressRecord(
+            id=EgressId(self._ids.new("egr_")),
+            container_id=container_id,
+            at_ms=int(decision.at * 1000),
+            name=decision.name,
+            port=decision.port,
+            reason=decision.reason,
+            bytes_sent=decision.bytes_sent,
+            bytes_received=decision.bytes_received,
+        )
