@@ -15,21 +15,29 @@ from typing import Final
 # The low half of the count, all bits set: immortal in every CPython that knows such, be its own number another.
 _COUNT_BYTES: Final = 4
 _ALL_BITS: Final = 0xFF
+# No count that is one is as large.
+_IMMORTAL: Final = 1 << 31
 
 
 def make_all() -> int:
-    """Make every object that can be found immortal; give how many, 0 where this Python knows no such thing."""
+    """Make every object that can be found immortal; give how many, 0 where this Python knows no such thing.
+
+    Nothing is noted of them but that: notes would take up memory among them that could not be given back.
+    """
     if not _is_known():
         return 0
-    found: dict[int, object] = {}
-    new = [one for one in gc.get_objects() if one is not found]
-    while new:
-        fresh = {id(one): one for one in new if id(one) not in found}
-        found.update(fresh)
-        new = [*gc.get_referents(*fresh.values()), *_parts_of_code(fresh.values())]
-    for address in found:
-        ctypes.memset(address, _ALL_BITS, _COUNT_BYTES)
-    return len(found)
+    made = 0
+    found = gc.get_objects()
+    while found:
+        fresh = [one for one in found if sys.getrefcount(one) < _IMMORTAL and _make(one)]
+        made += len(fresh)
+        found = [*gc.get_referents(*fresh), *_parts_of_code(fresh)]
+    return made
+
+
+def _make(one: object) -> bool:
+    ctypes.memset(id(one), _ALL_BITS, _COUNT_BYTES)
+    return True
 
 
 def _parts_of_code(objects: Iterable[object]) -> list[object]:
@@ -52,7 +60,7 @@ def _is_known() -> bool:
     before = count.value
     if not _counts(count, probe) or count.value != before:
         return False
-    ctypes.memset(id(probe), _ALL_BITS, _COUNT_BYTES)
+    _make(probe)
     return not _counts(count, probe)
 
 
