@@ -53,13 +53,13 @@ class Connection:
         return len(self._out) >= _HIGH_WATER_BYTES
 
     def send(self, frame: bytes) -> None:
-        """Queue a frame. After a hang-up or the end it is dropped."""
+        """Queue a frame; it leaves with all others of this turn. After a hang-up or the end it is dropped."""
         if self.is_closed or self._ended:
             return
         was_empty = not self._out
         self._out += frame
         if was_empty:
-            self._write(notify=False)
+            self._reactor.call_last(self._write, self._on_error)
 
     def finish(self, frame_type: FrameType, value: dict[str, Any]) -> None:
         """Send the last frame of an operation; close once the host has it, unless more may come."""
@@ -109,7 +109,7 @@ class Connection:
 
     def _on_events(self, events: int) -> None:
         if events & WRITE:
-            self._write(notify=True)
+            self._write()
         if events & READ and not self.is_closed:
             self._read()
 
@@ -137,7 +137,9 @@ class Connection:
             return  # what follows (an upload's data) stays in the decoder for whom it belongs to
         self._on_partial()
 
-    def _write(self, *, notify: bool) -> None:
+    def _write(self) -> None:
+        if self.is_closed:
+            return
         was_congested = self.is_congested
         with contextlib.suppress(BlockingIOError):
             try:
@@ -152,5 +154,5 @@ class Connection:
             self.close()
             return
         self._watch()
-        if notify and was_congested and not self.is_congested and self.on_drained is not None:
+        if was_congested and not self.is_congested and self.on_drained is not None:
             self.on_drained()

@@ -21,6 +21,7 @@ import contextlib
 import ctypes
 import faulthandler
 import fcntl
+import functools
 import getpass
 import importlib
 import importlib.util
@@ -144,7 +145,7 @@ def flush() -> None:
         with contextlib.suppress(Exception):
             stream.flush()
     with contextlib.suppress(Exception):
-        _libc().fflush(None)
+        _fflush()(None)
 
 
 def serve(control: int, acknowledge: int, data_dir: str) -> None:
@@ -511,6 +512,12 @@ def _stdout() -> TextIO:
 
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None)
+
+
+@functools.cache
+def _fflush() -> Any:
+    """Give C's ``fflush``: every call of people's code ends with it, and looking it up takes far longer."""
+    return _libc().fflush
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ _ACKNOWLEDGE_FD: Final = 4
 _IDLE_OUTPUT_BYTES: Final = 64 * 1024
 _IDLE_PAUSE_S: Final = 0.05
 _TURN_BYTES: Final = 256 * 1024
-_CONTROL_READ_BYTES: Final = 256 * 1024
+_CONTROL_READ_BYTES: Final = 64 * 1024
 _MESSAGE_READS_MAX: Final = 256
 
 
@@ -141,14 +141,14 @@ class Python:
         text = self._take_idle_output()
         self._listener = listener
         self._is_ending_expected = False
-        if self._resume is not None:
-            self._resume.cancel()
-            self._resume = None
         if text:
             listener.text(text)
         child.requests += encode_json(FrameType.REQUEST, request)
         self._send_requests()
-        self.go_on()
+        # What a short call prints is read when it ends: to be woken for it and again for the end would take longer.
+        self._look_now()
+        self._pause(pipes.SMALL_PAUSE_S)
+        self._watch(child)
 
     def interrupt(self) -> None:
         """Ask the running code to stop, as Ctrl-C would; a Python that only starts yet has nothing to lose."""
@@ -233,6 +233,7 @@ class Python:
         elif frame_type is FrameType.RESULT and listener is not None:
             ok = decode_json(payload).get("ok") is True
             self._listener = None
+            self._look_now()
             listener.done(ok=ok)
         else:
             raise ProtocolError(f"a {frame_type.name} frame makes no sense here")
@@ -279,6 +280,11 @@ class Python:
         """Do not look at the text for a moment. Messages, and with them the end of a call, do not wait for it."""
         if self._resume is None:
             self._resume = self._reactor.call_later(delay_s, self._end_pause, self._crash)
+
+    def _look_now(self) -> None:
+        if self._resume is not None:
+            self._resume.cancel()
+            self._resume = None
 
     def _end_pause(self) -> None:
         self._resume = None

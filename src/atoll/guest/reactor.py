@@ -8,6 +8,7 @@ import contextlib
 import heapq
 import itertools
 import os
+import select
 import selectors
 import signal
 import sys
@@ -54,6 +55,7 @@ class Timer:
 
 @dataclass(slots=True)
 class _Watch:
+    events: int
     handler: Callable[[int], None]
     on_error: ErrorHandler
 
@@ -73,17 +75,19 @@ def log(error: BaseException) -> None:
 
 
 class Reactor:
-    """Owns the selector. ``run`` returns after ``stop``."""
+    """Owns the epoll, without ``selectors``, which does more than most handlers. ``run`` returns after ``stop``."""
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._epoll = select.epoll()
+        self._watches: dict[int, _Watch] = {}
+        self._last: list[tuple[Handler, ErrorHandler]] = []
         self._timers: list[Timer] = []
         self._numbers = itertools.count()
         self._children: dict[int, tuple[Callable[[ChildEnd], None], ErrorHandler]] = {}
         self._steps: dict[Iterator[None], ErrorHandler] = {}
         self._running = False
         self._wakeup_r, self._wakeup_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._selector.register(self._wakeup_r, READ, _Watch(self._drain_wakeup, log))
+        self.watch(self._wakeup_r, READ, self._drain_wakeup, log)
 
     def now(self) -> float:
         """Give monotonic seconds."""
@@ -91,14 +95,17 @@ class Reactor:
 
     def watch(self, fd: int, events: int, handler: Callable[[int], None], on_error: ErrorHandler) -> None:
         """Call ``handler`` with the events ready on ``fd``; ``events`` 0 stops that. Repeatable."""
-        known = fd in self._selector.get_map()
+        known = self._watches.pop(fd, None)
         if events == 0:
-            if known:
-                self._selector.unregister(fd)
-        elif known:
-            self._selector.modify(fd, events, _Watch(handler, on_error))
-        else:
-            self._selector.register(fd, events, _Watch(handler, on_error))
+            if known is not None:
+                with contextlib.suppress(OSError):  # closed already, which is the same
+                    self._epoll.unregister(fd)
+            return
+        if known is None:
+            self._epoll.register(fd, _to_epoll(events))
+        elif known.events != events:
+            self._epoll.modify(fd, _to_epoll(events))
+        self._watches[fd] = _Watch(events, handler, on_error)
 
     def call_later(self, delay_s: float, handler: Handler, on_error: ErrorHandler) -> Timer:
         """Call ``handler`` once, ``delay_s`` seconds from now."""
@@ -118,6 +125,10 @@ class Reactor:
         """Stop stepping through ``work``."""
         self._steps.pop(work, None)
 
+    def call_last(self, handler: Handler, on_error: ErrorHandler) -> None:
+        """Call ``handler`` once, after everything else that this turn does."""
+        self._last.append((handler, on_error))
+
     def stop(self) -> None:
         """Let ``run`` return after this turn."""
         self._running = False
@@ -136,19 +147,23 @@ class Reactor:
             signal.signal(signal.SIGCHLD, previous)
 
     def _turn(self) -> None:
-        for key, events in self._selector.select(self._wait_s()):
-            current = self._selector.get_map().get(key.fd)
-            if current is None or current.data is not key.data:
+        ready = self._epoll.poll(self._wait_s(), len(self._watches))
+        for fd, watch, happened in [(fd, self._watches.get(fd), happened) for fd, happened in ready]:
+            if watch is None or self._watches.get(fd) is not watch:
                 continue  # a handler before it in this turn closed it or changed its mind
-            watch: _Watch = key.data
-            _guarded(lambda w=watch, e=events: w.handler(e), watch.on_error)  # type: ignore[misc]
+            events = _from_epoll(happened) & watch.events
+            if events:
+                _guarded(lambda w=watch, e=events: w.handler(e), watch.on_error)  # type: ignore[misc]
         self._run_timers()
         for work, on_error in list(self._steps.items()):
             if work in self._steps:
                 _guarded(lambda w=work: self._step(w), on_error)  # type: ignore[misc]
+        last, self._last = self._last, []
+        for handler, on_error in last:
+            _guarded(handler, on_error)
 
     def _wait_s(self) -> float | None:
-        if self._steps:
+        if self._steps or self._last:
             return 0
         while self._timers and self._timers[0].handler is None:
             heapq.heappop(self._timers)
@@ -192,6 +207,15 @@ class Reactor:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(info.si_pid, os.WNOHANG)
         os.write(self._wakeup_w, b"\0")  # more to do, but others' turn first
+
+
+def _to_epoll(events: int) -> int:
+    return (select.EPOLLIN if events & READ else 0) | (select.EPOLLOUT if events & WRITE else 0)
+
+
+def _from_epoll(happened: int) -> int:
+    """Errors and hang-ups count as either: whoever reads or writes then is told."""
+    return (READ if happened & ~select.EPOLLOUT else 0) | (WRITE if happened & ~select.EPOLLIN else 0)
 
 
 def _guarded(call: Handler, on_error: ErrorHandler) -> None:
