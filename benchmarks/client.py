@@ -49,6 +49,12 @@ class BenchmarkClient:
             raise RuntimeError(f"expected {expect!r}, got {logs[:300]!r}")
         return logs
 
+    def shell(self, container_id: str, command: str) -> None:
+        """Run a command. Raises when it did not end well."""
+        call = self.request("POST", f"/containers/{container_id}/shell_calls", {"commands": [command]})
+        if call["status"] != "completed" or call["output"][0]["outcome"] != {"type": "exit", "exit_code": 0}:
+            raise RuntimeError(f"the call ended as {call['status']}: {call['output']}")
+
     def _send(self, method: str, path: str, body: dict[str, object] | None) -> Any:
         return json.loads(self._exchange(method, path, body))
 

@@ -84,6 +84,18 @@ PROMISES: Final = (
         in_readme=True,
     ),
     Promise(
+        text="Python that computes `1+1` in a container that lives, also against `GET /health` in one run",
+        script="calls",
+        bounds=(p50("1+1 in a live container", 2), ratio("1+1 in a live container / GET /health", "at most", 4)),
+        in_readme=True,
+    ),
+    Promise(
+        text="A shell call that runs `true`",
+        script="calls",
+        bounds=(p50("shell_calls with true", 5),),
+        in_readme=True,
+    ),
+    Promise(
         text="Containers made and deleted, for 60 seconds on end",
         script="churn",
         bounds=(

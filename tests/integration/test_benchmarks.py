@@ -14,6 +14,7 @@ from tests.harness.server import PROJECT_DIR
 
 IN_SMALL = {
     "bytes": ["--mib=16", "--rounds=1"],
+    "calls": ["--runs=3"],
     "churn": ["--seconds=1"],
     "density": ["--containers=2"],
     "first_output": ["--runs=2", "--bursts=1"],
