@@ -77,8 +77,8 @@ class Person:
                     deed()
                 except NothingToDoError:
                     self._ended.wait(_PAUSE_S)
-                except NoAnswerError:
-                    self._ledger.count(f"{name}: no answer")
+                except NoAnswerError as error:
+                    self._ledger.count(f"{name}: {error}")
                     self._ended.wait(_PAUSE_S)
                 else:
                     self._ledger.count(name)
@@ -89,15 +89,15 @@ class Person:
             response = self._api.send(method, path, **options)
         except httpx.TimeoutException as error:
             self._ledger.blame(f"{method} {path} was not answered: {error!r}")
-            raise NoAnswerError from error
+            raise NoAnswerError("late") from error
         except httpx.TransportError as error:
-            raise NoAnswerError from error
+            raise NoAnswerError("away") from error
         finally:
             if container is not None:
                 container.touched_at = time.monotonic()
         if response.status_code != 200:
             self._judge(method, path, response, container)
-            raise NoAnswerError
+            raise NoAnswerError(str(response.status_code))
         return response
 
     def _judge(self, method: str, path: str, response: httpx.Response, container: Kept | None) -> None:
@@ -210,7 +210,7 @@ class Person:
         if not found:
             if digest is not None and not container.is_doomed and not page["has_more"]:
                 self._ledger.blame(f"{container.id} does not list {name}")
-            raise NoAnswerError
+            raise NothingToDoError
         content = self._ask("GET", f"{path}/{found[0]}/content", container).content
         self._used(container)
         if digest is not None and hashlib.sha256(content).hexdigest() != digest:
@@ -223,7 +223,7 @@ class Person:
         while True:
             page = self._ask("GET", "/containers", params=query).json()
             for item in page["data"]:
-                self._ledger.seen_active(item["id"], item["last_active_at"])
+                self._ledger.told_active(item["id"], item["last_active_at"])
             ids += [item["id"] for item in page["data"]]
             if not page["has_more"]:
                 break
@@ -236,7 +236,7 @@ class Person:
         item = self._ask("GET", f"/containers/{container.id}", container).json()
         if item["status"] == "running":
             self._used(container)
-            self._ledger.seen_active(container.id, item["last_active_at"])
+            self._ledger.told_active(container.id, item["last_active_at"])
         elif not container.may_be_expired:
             self._ledger.blame(f"{container.id} is {item['status']} already")
 
@@ -272,7 +272,7 @@ class Person:
             with self._api.streamed(f"/containers/{container.id}/code_interpreter_calls", body) as events:
                 next((event for event in events if event.name.endswith("_logs.delta")), None)
         except (httpx.TransportError, AssertionError) as error:
-            raise NoAnswerError from error
+            raise NoAnswerError("away") from error
 
     def _interrupt(self) -> None:
         container = self._someone()

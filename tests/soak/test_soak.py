@@ -45,7 +45,7 @@ def test_soak(make_server: MakeServer, capsys: pytest.CaptureFixture[str]) -> No
     api = server.api()
     judge(server, api, ledger)
     empty(server, api)
-    assert ledger.violations == []
+    assert not ledger.violations, "\n".join(ledger.violations)
 
 
 def _wait(seconds: float, has_failed: Callable[[], bool]) -> None:

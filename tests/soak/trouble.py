@@ -51,6 +51,7 @@ class Trouble:
         in_service(self._server)
 
     def _kill_server(self) -> None:
+        self._ledger.crashed()
         self._server.kill("server")
         in_service(self._server)
 
@@ -59,10 +60,12 @@ class Trouble:
         in_service(self._server)
 
     def _kill_both(self) -> None:
+        self._ledger.crashed()
         self._server.kill("server", "supervisor")
         in_service(self._server)
 
     def _kill_launcher(self) -> None:
+        self._ledger.crashed()
         self._server.kill_launcher()
         self._server.start()
 
@@ -82,11 +85,13 @@ class Trouble:
         self._server.start()
 
     def _reboot(self) -> None:
+        self._ledger.crashed()
         self._server.reboot()
         self._server.start()
 
     def _let_time_pass(self) -> None:
         """Find some containers unused for half an hour after a crash."""
+        self._ledger.crashed()
         self._server.kill_launcher()
         with closing(sqlite3.connect(self._server.data_dir / "atoll.db")) as database:
             running = [row[0] for row in database.execute("SELECT id FROM containers WHERE status = 'running'")]

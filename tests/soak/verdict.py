@@ -19,7 +19,7 @@ def judge(server: AtollServer, api: Api, ledger: Ledger) -> None:
     """Compare the server with the ledger, and the machine with the server. Each difference fails."""
     listed = {item["id"]: item for item in api.containers()}
     for container_id, item in listed.items():
-        ledger.seen_active(container_id, item["last_active_at"])
+        ledger.told_active(container_id, item["last_active_at"])
     for container in ledger.kept.values():
         _check_container(api, container, listed.get(container.id))
     for container_id, item in listed.items():

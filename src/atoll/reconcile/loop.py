@@ -41,7 +41,8 @@ class Tally:
 def reconcilers(services: Services) -> tuple[Reconciler, ...]:
     """Give all of them. All run once at the start, which is what puts right the end of the server before."""
     return (
-        Reconciler("activity", _flush, 1),
+        # A killed server may forget one second of use, not more: half of that is left for the writing.
+        Reconciler("activity", _flush, 0.5, pause_s=0),
         Reconciler("expiry", expire_containers, 5, services.signals.expiry),
         Reconciler("orphans", remove_orphans, 60, services.signals.orphans),
         Reconciler("networks", hold_policies, 3600),

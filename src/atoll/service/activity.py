@@ -1,6 +1,6 @@
 """Who is used, and until when it may be: the newest ``last_active_at`` of every container.
 
-Touches are kept in memory and written about once a second by the reconciler, many in one transaction: a call of a
+Touches are kept in memory and written twice a second by the reconciler, many in one transaction: a call of a
 millisecond must not wait for a disk. A server that is killed forgets at most that second.
 """
 

@@ -32,6 +32,11 @@ async def test_a_sandbox_without_a_row_is_removed_and_no_other(world: World) -> 
     assert container.sandbox_id in world.runtime.sandboxes
 
 
+def test_use_is_written_often_enough_to_lose_no_more_than_a_second(world: World) -> None:
+    (activity,) = [one for one in reconcilers(world.services) if one.name == "activity"]
+    assert activity.interval_s + activity.pause_s <= 0.5, "the other half is for the writing"
+
+
 async def test_a_sandbox_that_is_being_made_is_no_orphan(world: World) -> None:
     world.runtime.create_gate.clear()
     making = asyncio.create_task(world.container())
