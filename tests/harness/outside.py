@@ -38,6 +38,7 @@ class Names:
     def __init__(self, address: str) -> None:
         self.addresses: dict[str, list[str] | Callable[[], list[str]]] = {}
         self.asked: list[str] = []
+        self.ttl_s = 0
         names = self
 
         class Handler(socketserver.BaseRequestHandler):
@@ -65,7 +66,7 @@ class Names:
         version = {dns.rdatatype.A: 4, dns.rdatatype.AAAA: 6}.get(question.rdtype, 0)
         texts = [text for text in (found() if callable(found) else found) if ip_address(text).version == version]
         if texts:
-            reply.answer.append(dns.rrset.from_text(question.name, 0, "IN", question.rdtype, *texts))
+            reply.answer.append(dns.rrset.from_text(question.name, self.ttl_s, "IN", question.rdtype, *texts))
         return reply.to_wire()
 
     def close(self) -> None:

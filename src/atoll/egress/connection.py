@@ -10,12 +10,13 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from atoll.egress.dialling import Dialler
-from atoll.egress.http_relay import HttpRelay, Streams
+from atoll.egress.http_relay import HttpRelay
 from atoll.egress.meter import Meter
 from atoll.egress.readiness import GoneError, peek
 from atoll.egress.refusal import RefusedError
 from atoll.egress.relay import relay
 from atoll.egress.tls_hello import HELLO_BYTES_MAX, Hello, HelloError, read_hello
+from atoll.egress.wires import SocketWire, Wire
 from atoll.model.domain_pattern import host_name
 from atoll.model.egress_decision import EgressReason
 
@@ -136,13 +137,11 @@ class Connection:
             raise RefusedError(EgressReason.NOT_TLS) from None
 
     async def _relay_http(self, name: str) -> None:
-        reader, writer = await asyncio.open_connection(sock=self._inside.dup())
-
-        async def dial() -> Streams:
-            return Streams(*await asyncio.open_connection(sock=await self._dialler.dial(name, self.port)))
+        async def dial() -> Wire:
+            return SocketWire(await self._dialler.dial(name, self.port))
 
         http = HttpRelay(
-            Streams(reader, writer),
+            SocketWire(self._inside),
             name=name,
             port=self.port,
             dial=dial,
@@ -155,9 +154,6 @@ class Connection:
             await http.refuse(refusal_text(name, refused.reason))
             self._is_told = True
             raise
-        finally:
-            with suppress(OSError):
-                writer.close()
 
     def _say_refused(self, reason: EgressReason) -> None:
         """End it so that a program sees at once that it was refused."""

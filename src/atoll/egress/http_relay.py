@@ -7,7 +7,6 @@ request can be hidden in another one's body.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 import h11
@@ -15,10 +14,11 @@ import h11
 from atoll.egress.http_rules import check_request, forwarded
 from atoll.egress.meter import Meter
 from atoll.egress.refusal import RefusedError
+from atoll.egress.wires import Wire, pass_bytes
 from atoll.model.egress_decision import EgressReason
 
 HEAD_BYTES_MAX: Final = 64 * 1024
-_PIECE_BYTES: Final = 128 * 1024
+_LARGE_BYTES: Final = 256 * 1024
 
 Event = h11.Request | h11.InformationalResponse | h11.Response | h11.Data | h11.EndOfMessage | h11.ConnectionClosed
 _EVENTS: Final = (
@@ -31,24 +31,16 @@ _EVENTS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Streams:
-    """A connection's two ways."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-
 class HttpRelay:
     """One connection of a sandbox, which is to carry requests for ``name`` at ``port`` only."""
 
     def __init__(
         self,
-        inside: Streams,
+        inside: Wire,
         *,
         name: str,
         port: int,
-        dial: Callable[[], Awaitable[Streams]],
+        dial: Callable[[], Awaitable[Wire]],
         meter: Meter,
         head_s_max: float,
         change: Callable[[h11.Request], h11.Request] = lambda request: request,
@@ -75,7 +67,7 @@ class HttpRelay:
             raise RefusedError(EgressReason.NOT_HTTP) from error
         finally:
             if self._outside is not None:
-                self._outside.streams.writer.close()
+                self._outside.wire.close()
 
     async def refuse(self, message: str) -> None:
         """Tell the sandbox's program why its request goes nowhere, where an answer is still possible."""
@@ -115,6 +107,9 @@ class HttpRelay:
             await body
         finally:
             await _settled(body)
+        if outside.is_fresh:
+            outside.is_fresh = False
+            return _begin_next(self._inside.connection)
         return _begin_next(self._inside.connection, outside.connection)
 
     async def _pass_body(self, source: "_Side", target: "_Side") -> None:
@@ -135,8 +130,26 @@ class HttpRelay:
             await self._inside.send(event)
             if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
                 return True
+            if isinstance(event, h11.Response) and (size := _large_body_bytes(event, outside.connection)):
+                await self._pass_large_body(outside, size)
+                if event.http_version < b"1.1":
+                    raise ConnectionError("this was the last answer")
+                return False
             if isinstance(event, h11.EndOfMessage):
                 return False
+
+    async def _pass_large_body(self, outside: "_Side", size: int) -> None:
+        """Pass a body of known size, of which only the size matters: nobody looks at it."""
+        early, _ = outside.connection.trailing_data
+        if len(early) > size:
+            raise ConnectionError("more came than the answer's length")
+        await self._inside.write(early)
+        await pass_bytes(outside.wire, self._inside.wire, size - len(early), self._meter.count_received)
+        self._inside.connection.send_with_data_passthrough(h11.Data(data=_Sized(size)))  # type: ignore[arg-type] # what has a length will do, as it documents
+        self._inside.connection.send(h11.EndOfMessage())
+        # Its own reading of that answer never ended: another one goes on, if there is anything to go on with.
+        outside.connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES_MAX)
+        outside.is_fresh = True
 
     async def _pass_bytes(self, outside: "_Side") -> None:
         """Pass whatever comes, both ways: the WebSocket that both sides agreed on."""
@@ -154,12 +167,11 @@ class HttpRelay:
 class _Side:
     """One side's connection: bytes in, events out, and the other way."""
 
-    def __init__(
-        self, streams: Streams, role: type[h11.CLIENT] | type[h11.SERVER], count: Callable[[int], None]
-    ) -> None:
-        self.streams = streams
+    def __init__(self, wire: Wire, role: type[h11.CLIENT] | type[h11.SERVER], count: Callable[[int], None]) -> None:
+        self.wire = wire
         self.connection = h11.Connection(role, max_incomplete_event_size=HEAD_BYTES_MAX)
         self._count = count
+        self.is_fresh = False
 
     async def next_event(self) -> Event:
         while True:
@@ -168,26 +180,44 @@ class _Side:
                 return event
             if event is h11.PAUSED:
                 raise RefusedError(EgressReason.NOT_HTTP)
-            self.connection.receive_data(await self.streams.reader.read(_PIECE_BYTES))
+            self.connection.receive_data(await self.wire.read())
 
     async def send(self, event: Event) -> None:
-        for piece in self.connection.send_with_data_passthrough(event) or ():
-            await self.write(bytes(piece))
+        data = self.connection.send(event)
+        if data:
+            await self.write(data)
 
     async def write(self, data: bytes) -> None:
         self._count(len(data))
-        self.streams.writer.write(data)
-        await self.streams.writer.drain()
+        await self.wire.write(data)
+
+
+class _Sized:
+    """Stands for bytes that went another way."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+
+def _large_body_bytes(response: h11.Response, connection: h11.Connection) -> int:
+    """Give the size of a body that is worth a way of its own, 0 for all others."""
+    headers = dict(response.headers)
+    if connection.their_state is not h11.SEND_BODY or b"transfer-encoding" in headers:
+        return 0
+    size = int(headers.get(b"content-length", b"0"))  # h11 has looked at its form
+    return size if size >= _LARGE_BYTES else 0
 
 
 async def _pour(source: _Side, target: _Side) -> None:
     early, _ = source.connection.trailing_data
     if early:
         await target.write(early)
-    while data := await source.streams.reader.read(_PIECE_BYTES):
+    while data := await source.wire.read():
         await target.write(data)
-    with suppress(OSError):
-        target.streams.writer.write_eof()
+    target.wire.end()
 
 
 async def _settled(task: "asyncio.Future[None]") -> None:
