@@ -29,6 +29,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _DAY: Final = dt.timedelta(days=1)
+_USAGE_OF_AUTHORITIES: Final = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 _PATTERN: Final = bytes(range(256)) * 256
 
 
@@ -83,8 +94,10 @@ class Authority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Atoll's tests")])
-        own = self._builder(self._name, self._key.public_key()).add_extension(
-            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        own = (
+            self._builder(self._name, self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_USAGE_OF_AUTHORITIES, critical=True)
         )
         self.pem = own.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
@@ -122,6 +135,8 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _DAY)
             .not_valid_after(now + _DAY)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
 
 
@@ -138,11 +153,13 @@ class Seen:
 class WebServer:
     """Serves HTTP/1.1 at an address, over TLS with a ``context``. ``seen`` are the requests that came.
 
-    ``/bytes/N`` gives N bytes, ``/slow`` an answer that never ends, anything else what was asked for.
+    What is in ``files`` is given by its path. ``/bytes/N`` gives N bytes, ``/slow`` an answer that never ends,
+    ``/echo`` a WebSocket that gives every byte back, anything else what was asked for.
     """
 
     def __init__(self, address: str, port: int, context: ssl.SSLContext | None = None) -> None:
         self.seen: list[Seen] = []
+        self.files: dict[str, bytes] = {}
         self.connections = 0
         self.ended = threading.Event()
         server = self
@@ -184,18 +201,37 @@ class WebServer:
         """Answer one request."""
         body = _body(request)
         self.seen.append(Seen(request.command, request.path, dict(request.headers.items()), body))
+        if request.path == "/echo":
+            self._echo(request)
+            return
+        if request.path in self.files:
+            self._send(request, self.files[request.path])
+            return
         if request.path.startswith("/bytes/"):
             self._send_bytes(request, int(request.path.removeprefix("/bytes/")))
             return
         if request.path == "/slow":
             self._send_slowly(request)
             return
-        text = f"{request.command} {request.path} {len(body)}\n".encode()
+        self._send(request, f"{request.command} {request.path} {len(body)}\n".encode())
+
+    def _send(self, request: http.server.BaseHTTPRequestHandler, content: bytes) -> None:
         request.send_response(200)
-        request.send_header("content-length", str(len(text)))
+        if request.path.endswith("/"):
+            request.send_header("content-type", "text/html")
+        request.send_header("content-length", str(len(content)))
         request.end_headers()
         if request.command != "HEAD":
-            request.wfile.write(text)
+            request.wfile.write(content)
+
+    def _echo(self, request: http.server.BaseHTTPRequestHandler) -> None:
+        request.send_response(101)
+        request.send_header("connection", "upgrade")
+        request.send_header("upgrade", "websocket")
+        request.end_headers()
+        while data := request.connection.recv(65536):
+            request.connection.sendall(data)
+        request.close_connection = True
 
     def _send_bytes(self, request: http.server.BaseHTTPRequestHandler, size: int) -> None:
         request.send_response(200)
