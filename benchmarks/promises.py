@@ -175,4 +175,25 @@ PROMISES: Final = (
         script="bytes",
         bounds=(value("growth of the process that grew most", "at most", 64, "MB"),),
     ),
+    Promise(
+        text="Containers alive at once on this machine, each with a live Python",
+        script="alive",
+        bounds=(value("containers alive at once", "at least", 1000, "containers"),),
+        in_readme=True,
+    ),
+    Promise(
+        text="What those leave behind when they are deleted: processes, cgroups, loop devices, mounts, namespaces, "
+        "files",
+        script="alive",
+        bounds=(value("left behind by all of them", "at most", 0, "things"),),
+    ),
+    Promise(
+        text="200 calls in flight that only wait, each in another container, until the last has ended, against one "
+        "such call",
+        script="alive",
+        bounds=(
+            value("calls in flight", "at least", 200, "calls"),
+            ratio("many calls that wait 2 s, until the last has ended / a call that waits 2 s", "at most", 1.5),
+        ),
+    ),
 )

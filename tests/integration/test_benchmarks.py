@@ -13,6 +13,7 @@ from benchmarks.verdict import judge
 from tests.harness.server import PROJECT_DIR
 
 IN_SMALL = {
+    "alive": ["--containers=3", "--runs=2"],
     "bytes": ["--mib=16", "--rounds=1"],
     "calls": ["--runs=3"],
     "churn": ["--seconds=1"],

@@ -309,10 +309,8 @@ class Engine:
     def stop(self, sandbox_id: str) -> None:
         """End one's processes and keep its disk."""
         box = self._boxes.get(sandbox_id)
-        if box is None:
-            return
-        with box.lock, _machinery():
-            self._end(box)
+        if box is not None:
+            self._stop_box(box)
 
     def destroy(self, sandbox_id: str) -> None:
         """End one and remove it."""
@@ -329,13 +327,15 @@ class Engine:
         """End every sandbox, keep the disks, and wait until all is tidied. Raises what the last failure was."""
         self._pool.close()
         failure: Exception | None = None
-        for box in list(self._boxes.values()):
-            try:
-                self.stop(box.record.id)
-                with box.lock:
-                    self._finish_freeing(box)
-            except (RuntimeUnavailableError, OSError) as error:
-                failure = error
+        boxes = list(self._boxes.values())
+        # What the kernel takes down after a process takes long, but many go at once: nobody is waited for before all
+        # are told.
+        for step in (self._kill_box, self._stop_box, self._wait_for_freeing):
+            for box in boxes:
+                try:
+                    step(box)
+                except (RuntimeUnavailableError, OSError) as error:
+                    failure = error
         self.close()
         if failure is not None:
             raise failure
@@ -604,6 +604,19 @@ class Engine:
             box.holds_memory = False
             if slot is not None:
                 self._slots.release(slot)
+
+    def _kill_box(self, box: Box) -> None:
+        with box.lock:
+            if box.run is not None:
+                box.run.process.kill()
+
+    def _stop_box(self, box: Box) -> None:
+        with box.lock, _machinery():
+            self._end(box)
+
+    def _wait_for_freeing(self, box: Box) -> None:
+        with box.lock:
+            self._finish_freeing(box)
 
     def _finish_freeing(self, box: Box) -> None:
         """Wait until the last run is tidied, and try once more when that went wrong. The caller holds the lock."""
