@@ -169,7 +169,7 @@ async def test_a_cancelled_create_leaves_nothing(world: World) -> None:
         assert world.runtime.sandboxes == {}
 
     steps = await at_every_step(lambda: world.container(file_ids=(file.id,)), nothing_is_there)
-    assert steps >= 3
+    assert steps >= 2  # on Python 3.14; before, three
     assert len(await listed(world)) == len(world.runtime.sandboxes) == 1
 
 
