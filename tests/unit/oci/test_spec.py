@@ -84,6 +84,7 @@ def test_what_is_the_hosts_is_read_only_and_nothing_carries_devices() -> None:
         if mount["type"] == "bind":
             assert {"nosuid", "nodev"} <= set(mount["options"])
             assert ("ro" in mount["options"]) is (target != "/mnt/data")
+            assert ("noexec" in mount["options"]) is (target != "/mnt/data")
 
 
 def test_proc_is_masked() -> None:

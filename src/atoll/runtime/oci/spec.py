@@ -140,7 +140,7 @@ def build_zygote(plan: ZygotePlan) -> dict[str, Any]:
             _mount("/dev", "tmpfs", "nosuid", "noexec", "mode=755", "size=64k", "ro"),
             _mount("/tmp", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=16m", "nr_inodes=4k"),  # noqa: S108
             _mount(GUEST_ROOT, "tmpfs", "nosuid", "nodev", "mode=755", "size=64k"),
-            _bind(plan.guest_code, f"{GUEST_ROOT}/atoll", "ro"),
+            _bind(plan.guest_code, f"{GUEST_ROOT}/atoll", "ro", "noexec"),
         ],
         "linux": {
             "namespaces": [{"type": kind} for kind in ("network", "ipc", "uts", "mount", "cgroup")],
@@ -206,8 +206,9 @@ def _mounts(plan: SandboxPlan) -> list[dict[str, Any]]:
         ),
         _mount("/dev/shm", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=64m", "nr_inodes=4k"),  # noqa: S108
         _bind(plan.data, DATA_DIR, "rw"),
-        _bind(plan.guest_code, f"{GUEST_ROOT}/atoll", "ro"),
-        *(_bind(plan.etc / name, f"/etc/{name}", "ro") for name in ("hosts", "hostname", "resolv.conf")),
+        # From the run folder: a user namespace may not allow what that mount forbids, and /run forbids all three.
+        _bind(plan.guest_code, f"{GUEST_ROOT}/atoll", "ro", "noexec"),
+        *(_bind(plan.etc / name, f"/etc/{name}", "ro", "noexec") for name in ("hosts", "hostname", "resolv.conf")),
     ]
 
 
@@ -215,8 +216,8 @@ def _mount(target: str, kind: str, *options: str) -> dict[str, Any]:
     return {"destination": target, "type": kind, "source": kind, "options": list(options)}
 
 
-def _bind(source: Path, target: str, mode: str) -> dict[str, Any]:
-    options = ["bind", mode, "nosuid", "nodev", "private"]
+def _bind(source: Path, target: str, *more: str) -> dict[str, Any]:
+    options = ["bind", *more, "nosuid", "nodev", "private"]
     return {"destination": target, "type": "bind", "source": str(source), "options": options}
 
 
