@@ -33,7 +33,9 @@ def secure_web(outside: Outside) -> WebServer:
 @pytest.fixture(scope="session")
 def network_server(start_server: Callable[..., Iterator[AtollServer]], outside: Outside) -> Iterator[AtollServer]:
     """Give the server that takes it for the world."""
-    yield from start_server("oci", **outside.settings)
+    bundle = outside.authority.folder / "roots.pem"
+    bundle.write_bytes(outside.authority.pem)
+    yield from start_server("oci", **outside.settings, egress_ca_bundle=bundle)
 
 
 @pytest.fixture(scope="session")

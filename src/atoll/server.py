@@ -22,6 +22,7 @@ from atoll.service.belonging import check_belonging
 from atoll.service.limits import ServiceLimits
 from atoll.settings import Settings
 from atoll.supervisor.client import SupervisorClient
+from atoll.vault.key import VaultKey
 
 logger = logging.getLogger(__name__)
 
@@ -29,22 +30,23 @@ _DRAIN_TIMEOUT_S: Final = 15.0
 """How long requests may take to clean up once their time is over: a call that is cut off stops its sandbox's code."""
 
 
-def create_app(settings: Settings, *, first_key: str | None = None) -> Edge:
+def create_app(settings: Settings, *, first_key: str | None = None, vault_key: str | None = None) -> Edge:
     """Give the application; nothing is opened before its lifespan begins.
 
-    ``first_key`` is a secret that is let in from the start.
+    ``first_key`` is a secret that is let in from the start; ``vault_key``, in hexadecimal, is what secrets of
+    containers are encrypted with, without which none is taken.
     """
 
     @asynccontextmanager
     async def services() -> AsyncIterator[Services]:
-        async with _open(settings, first_key) as opened:
+        async with _open(settings, first_key, vault_key) as opened:
             yield opened
 
     return build_app(services, drain_timeout_s=_DRAIN_TIMEOUT_S)
 
 
 @asynccontextmanager
-async def _open(settings: Settings, first_key: str | None) -> AsyncIterator[Services]:
+async def _open(settings: Settings, first_key: str | None, vault_key: str | None) -> AsyncIterator[Services]:
     runtime = make_runtime(settings)
     try:
         # Asking is done once and blocks: here, before the first request, and not in the middle of one.
@@ -54,6 +56,7 @@ async def _open(settings: Settings, first_key: str | None) -> AsyncIterator[Serv
             blobs_url=settings.blobs_dir.as_uri(),
             runtime=runtime,
             limits=service_limits(settings),
+            vault_key=None if vault_key is None else VaultKey(bytes.fromhex(vault_key)),
             egress_feed=FeedClient(settings.egress_feed_path) if runtime.capabilities.allowlists else None,
         ) as services:
             await check_belonging(services.database, settings.data_dir)

@@ -247,6 +247,14 @@ class Settings:
             low=1,
         ),
     ] = None
+    egress_ca_bundle: Annotated[
+        str | None,
+        Description(
+            "File with the roots that servers' certificates are verified by where TLS is ended for a domain's secret. "
+            "Without it: the machine's own.",
+            "Network",
+        ),
+    ] = None
     dangerous_egress_resolver: Annotated[
         str | None,
         Description(
@@ -336,6 +344,11 @@ class Settings:
     def api_key_path(self) -> Path:
         """The first key's secret, readable by its owner only."""
         return self.data_dir / "api-key"
+
+    @property
+    def vault_key_path(self) -> Path:
+        """The key that containers' secrets are encrypted with, readable by root only."""
+        return self.data_dir / "vault-key"
 
     @property
     def supervisor_socket_path(self) -> Path:

@@ -8,7 +8,7 @@ import pytest
 
 from atoll.model.containers import ContainerChange, ContainerStatus, NewContainer
 from atoll.model.memory_limit import MemoryLimit
-from atoll.model.network_policy import NetworkPolicy
+from atoll.model.network_policy import NetworkPolicy, NewDomainSecret
 from atoll.model.pages import PageQuery
 from tests.api.scripted import CONTAINER, CONTAINER_ID, FILE_ID, PROJECT_FILE_ID, Script
 
@@ -70,14 +70,16 @@ async def test_create(client: httpx.AsyncClient, script: Script, body: dict[str,
     assert script.asked == [("create", new)]
 
 
-async def test_secrets_are_refused(client: httpx.AsyncClient, script: Script) -> None:
+async def test_secrets_are_handed_on_and_never_given_back(client: httpx.AsyncClient, script: Script) -> None:
     secret = {"domain": "example.com", "name": "TOKEN", "value": "s3cret"}
     policy = {"type": "allowlist", "allowed_domains": ["example.com"], "domain_secrets": [secret]}
-    response = await client.post("/v1/containers", json={"name": "a", "network_policy": policy})
-    assert response.status_code == 400
-    assert response.json()["error"]["param"] == "network_policy.domain_secrets"
-    assert "s3cret" not in response.text
-    assert script.asked == []
+    made = await client.post("/v1/containers", json={"name": "a", "network_policy": policy})
+    changed = await client.post(f"/v1/containers/{CONTAINER_ID}", json={"network_policy": policy})
+    assert (made.status_code, changed.status_code) == (200, 200)
+    given = (NewDomainSecret(domain="example.com", name="TOKEN", value="s3cret"),)
+    (_, new), (_, (_, change)) = script.asked
+    assert (new.domain_secrets, change.domain_secrets) == (given, given)
+    assert "s3cret" not in made.text + changed.text + repr(script.asked)
 
 
 @pytest.mark.parametrize(

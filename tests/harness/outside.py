@@ -91,7 +91,7 @@ class Authority:
     """Makes certificates."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Atoll's tests")])
         own = (
@@ -111,7 +111,7 @@ class Authority:
             .add_extension(alternatives, critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        path = self._folder / f"{secrets.token_hex(8)}.pem"
+        path = self.folder / f"{secrets.token_hex(8)}.pem"
         path.write_bytes(
             certificate.public_bytes(serialization.Encoding.PEM)
             + key.private_bytes(

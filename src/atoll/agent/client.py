@@ -16,6 +16,8 @@ from atoll.agent.upload import Upload
 from atoll.guest.protocol import PROTOCOL_VERSION, FrameType
 from atoll.runtime.contract import Stream
 
+_NO_ENVIRONMENT: Final[Mapping[str, str]] = {}
+
 IMAGES_MAX: Final = 100
 IMAGES_BYTES_MAX: Final = 64 * 1024 * 1024
 
@@ -65,6 +67,7 @@ class AgentClient:
         images_max: int = IMAGES_MAX,
         *,
         make_room: MakeRoom = unlimited,
+        environment: Mapping[str, str] = _NO_ENVIRONMENT,
     ) -> AsyncGenerator[AgentPythonEvent, None]:
         """Run code in the sandbox's Python; the last event, and only that, is an ``AgentPythonEnded``."""
         request = {
@@ -73,6 +76,7 @@ class AgentClient:
             "timeout_ms": timeout_ms,
             "output_bytes_max": output_bytes_max,
             "images_max": images_max,
+            **({"environment": dict(environment)} if environment else {}),
         }
         reader = PythonReader(
             output_bytes_max=output_bytes_max, images_max=images_max, images_bytes_max=IMAGES_BYTES_MAX
@@ -80,7 +84,13 @@ class AgentClient:
         return self._call(request, reader, timeout_ms, make_room)
 
     def shell(
-        self, commands: Sequence[str], timeout_ms: int, output_chars_max: int, *, make_room: MakeRoom = unlimited
+        self,
+        commands: Sequence[str],
+        timeout_ms: int,
+        output_chars_max: int,
+        *,
+        make_room: MakeRoom = unlimited,
+        environment: Mapping[str, str] = _NO_ENVIRONMENT,
     ) -> AsyncGenerator[AgentShellEvent, None]:
         """Run commands one after the other; the last event, and only that, is an ``AgentShellEnded``."""
         request = {
@@ -88,6 +98,7 @@ class AgentClient:
             "commands": list(commands),
             "timeout_ms": timeout_ms,
             "output_chars_max": output_chars_max,
+            **({"environment": dict(environment)} if environment else {}),
         }
         reader = ShellReader(commands_count=len(commands), output_chars_max=output_chars_max)
         return self._call(request, reader, timeout_ms, make_room)
@@ -95,6 +106,10 @@ class AgentClient:
     async def interrupt(self) -> bool:
         """Stop the call that runs; tells whether one did."""
         return read_boolean(await self._ask({"op": "interrupt"}), "interrupted")
+
+    async def trust(self, pem: str) -> None:
+        """Have programs inside trust an authority, beside those that they trust already."""
+        await self._ask({"op": "trust", "pem": pem})
 
     async def restart(self) -> None:
         """End every process of people's code; the next call has a fresh Python."""

@@ -36,7 +36,7 @@ class ExpiresAfterBody(_Request, frozen=True, kw_only=True):
 
 
 class DomainSecretBody(_Request, frozen=True, kw_only=True):
-    """A secret for one domain. Taken in by form only: it is never kept and never echoed."""
+    """A secret for one domain: `$NAME` in a header of a request to it becomes the value. Never given back."""
 
     domain: Annotated[str, Meta(min_length=1)]
     name: Annotated[str, Meta(min_length=1)]

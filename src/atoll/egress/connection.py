@@ -15,6 +15,8 @@ from atoll.egress.meter import Meter
 from atoll.egress.readiness import GoneError, peek
 from atoll.egress.refusal import RefusedError
 from atoll.egress.relay import relay
+from atoll.egress.substitution import Substitution
+from atoll.egress.tls_ending import TlsEnding
 from atoll.egress.tls_hello import HELLO_BYTES_MAX, Hello, HelloError, read_hello
 from atoll.egress.wires import SocketWire, Wire
 from atoll.model.domain_pattern import host_name
@@ -38,6 +40,7 @@ class Connection:
         name_at: Callable[[IPv4Address | IPv6Address], str | None],
         allows: Callable[[str, int], bool],
         dialler: Dialler,
+        ending: Callable[[], TlsEnding | None],
         meter: Meter,
         hello_s_max: float,
         idle_s_max: float,
@@ -46,6 +49,7 @@ class Connection:
         self._name_at = name_at
         self._allows = allows
         self._dialler = dialler
+        self._ending = ending
         self._hello_s_max = hello_s_max
         self._idle_s_max = idle_s_max
         self._speaks_tls = False
@@ -118,6 +122,11 @@ class Connection:
             await self._relay_http(name)
             return
         _check_hello(hello, name)
+        ending = self._ending()
+        substitution = None if ending is None else ending.substitution_for(name)
+        if ending is not None and substitution is not None:
+            await self._relay_opened(name, ending, substitution)
+            return
         with await self._dialler.dial(name, self.port) as outside:
             await relay(self._inside, outside, self.meter)
 
@@ -140,14 +149,45 @@ class Connection:
         async def dial() -> Wire:
             return SocketWire(await self._dialler.dial(name, self.port))
 
+        await self._play_http(
+            HttpRelay(
+                SocketWire(self._inside),
+                name=name,
+                port=self.port,
+                dial=dial,
+                meter=self.meter,
+                head_s_max=self._hello_s_max,
+            ),
+            name,
+        )
+
+    async def _relay_opened(self, name: str, ending: TlsEnding, substitution: Substitution) -> None:
+        """End TLS here, put values into the requests, and speak TLS to the real server."""
+        self._is_told = True  # from here on only TLS itself could tell
+        inside = await ending.meet(self._inside.dup(), name, self._hello_s_max)
+
+        async def dial() -> Wire:
+            return await ending.reach(await self._dialler.dial(name, self.port), name, self._hello_s_max)
+
         http = HttpRelay(
-            SocketWire(self._inside),
+            inside,
             name=name,
             port=self.port,
             dial=dial,
             meter=self.meter,
             head_s_max=self._hello_s_max,
+            change=substitution.apply,
         )
+        try:
+            await self._play_http(http, name)
+        except BaseException:
+            if self._cut_for is not None:
+                inside.abort()
+            raise
+        finally:
+            inside.close()
+
+    async def _play_http(self, http: HttpRelay, name: str) -> None:
         try:
             await http.run()
         except RefusedError as refused:

@@ -12,8 +12,9 @@ from typing import Final
 
 from atoll.egress import handover
 from atoll.egress.allowlist import Allowlist
-from atoll.egress.gate import Gate, House
+from atoll.egress.gate import Gate, House, Passage
 from atoll.egress.handover import Answer, HandoverError, Request
+from atoll.egress.secret_opener import SecretOpener
 from atoll.model.domain_pattern import DomainPattern, parse_domain
 from atoll.model.ids import SandboxId
 from atoll.model.network_policy import NetworkPolicy
@@ -28,8 +29,10 @@ _SOCKETS_BYTES: Final = socket.CMSG_SPACE(handover.PORTS_MAX * array("i").itemsi
 class Doorkeeper:
     """Belongs to one event loop. Whoever connects last is listened to; gates stay when nobody does."""
 
-    def __init__(self, house: House, outer: Sequence[DomainPattern] | None) -> None:
+    def __init__(self, house: House, outer: Sequence[DomainPattern] | None, opener: SecretOpener | None) -> None:
+        """``opener`` opens secrets; without one, policies that have some go without."""
         self._house = house
+        self._opener = opener
         self._outer = None if outer is None else Allowlist(outer)
         self._gates: dict[str, Gate] = {}
         self._loop = asyncio.get_running_loop()
@@ -117,7 +120,7 @@ class Doorkeeper:
             gate = self._gates.get(request.sandbox_id)
             ending: set[asyncio.Task[None]] = set()
             if request.op == "change" and gate is not None and request.policy is not None:
-                ending = gate.change(self._allowlist(request.policy))
+                ending = gate.change(self._passage(request.sandbox_id, request.policy))
             else:
                 self._carry_out(request, gate, sockets)
             return Answer(request.id, gate is not None), ending
@@ -135,11 +138,21 @@ class Doorkeeper:
             for sock in sockets:
                 sock.setblocking(False)
             self._gates[request.sandbox_id] = Gate(
-                SandboxId(request.sandbox_id), request.run, self._allowlist(request.policy), sockets, self._house
+                SandboxId(request.sandbox_id),
+                request.run,
+                self._passage(request.sandbox_id, request.policy),
+                sockets,
+                self._house,
             )
         elif request.op == "close" and gate is not None:
             gate.close()
             del self._gates[request.sandbox_id]
+
+    def _passage(self, sandbox_id: str, policy: NetworkPolicy) -> Passage:
+        ending = None
+        if policy.domain_secrets and self._opener is not None:
+            ending = self._opener.open(sandbox_id, policy.domain_secrets)
+        return Passage(self._allowlist(policy), ending)
 
     def _allowlist(self, policy: NetworkPolicy) -> Allowlist:
         """Raise ``HandoverError`` for entries that the server must not have let through."""

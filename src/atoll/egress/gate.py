@@ -16,6 +16,7 @@ from atoll.egress.dialling import Dialler
 from atoll.egress.meter import Meter
 from atoll.egress.name_server import NameServer
 from atoll.egress.refusal import RefusedError
+from atoll.egress.tls_ending import TlsEnding
 from atoll.model.egress_decision import EgressReason
 from atoll.model.ids import SandboxId
 
@@ -33,6 +34,14 @@ class House:
     clock: Callable[[], float]
 
 
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What a policy comes to: what is allowed, and whose TLS is ended."""
+
+    allowlist: Allowlist
+    ending: TlsEnding | None = None
+
+
 class Gate:
     """Open from its making until ``close``; takes the sockets over. Belongs to one event loop.
 
@@ -40,11 +49,11 @@ class Gate:
     """
 
     def __init__(
-        self, sandbox_id: SandboxId, run: str, allowlist: Allowlist, sockets: Sequence[socket.socket], house: House
+        self, sandbox_id: SandboxId, run: str, passage: Passage, sockets: Sequence[socket.socket], house: House
     ) -> None:
         self.sandbox_id = sandbox_id
         self.run = run
-        self._allowlist = allowlist
+        self._passage = passage
         self._house = house
         self._loop = asyncio.get_running_loop()
         self._pool = AddressPool()
@@ -56,7 +65,7 @@ class Gate:
         self._is_accepting = False
         self._names = NameServer(
             self._pool,
-            lambda name: bool(self._allowlist.ports_of(name)),
+            lambda name: bool(self._passage.allowlist.ports_of(name)),
             lambda name: house.audit.refused_query(sandbox_id, name),
             self._queries.take,
             has_ipv6=sockets[0].family == socket.AF_INET6,
@@ -71,14 +80,14 @@ class Gate:
         """How many there are now."""
         return len(self._connections)
 
-    def change(self, allowlist: Allowlist) -> set[asyncio.Task[None]]:
+    def change(self, passage: Passage) -> set[asyncio.Task[None]]:
         """Go by another policy from now on; gives the connections that it does not allow and that are about to end."""
-        self._allowlist = allowlist
+        self._passage = passage
         ending = set()
         for task, connection in self._connections.items():
             if connection is None or connection.name is None:
                 continue
-            if not allowlist.allows(connection.name, connection.port):
+            if not self._allows(connection.name, connection.port):
                 connection.cut(EgressReason.POLICY_CHANGED)
                 ending.add(task)
         return ending
@@ -153,6 +162,7 @@ class Gate:
             name_at=self._pool.name_at,
             allows=self._allows,
             dialler=self._house.dialler,
+            ending=lambda: self._passage.ending,
             meter=Meter(self._loop.time, self._spend),
             hello_s_max=bounds.hello_s_max,
             idle_s_max=bounds.idle_s_max,
@@ -172,7 +182,7 @@ class Gate:
             self._accept_again()
 
     def _allows(self, name: str, port: int) -> bool:
-        return self._allowlist.allows(name, port)
+        return self._passage.allowlist.allows(name, port)
 
     def _spend(self, size: int) -> None:
         if self._bytes_left is None:

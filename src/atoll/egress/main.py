@@ -15,7 +15,9 @@ from atoll.egress.doorkeeper import Doorkeeper
 from atoll.egress.feed import Feed
 from atoll.egress.gate import House
 from atoll.egress.resolving import Resolver
+from atoll.egress.secret_opener import SecretOpener
 from atoll.egress.settings import EgressSettings
+from atoll.egress.tls_ending import roots_context
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +39,9 @@ async def _serve(settings: EgressSettings, doors: socket.socket, feed_socket: so
     bounds = settings.bounds
     resolver = Resolver(bounds.dial_s_max, settings.resolver)
     dialler = Dialler(resolver, settings.also_public, bounds.dial_s_max)
-    keeper = Doorkeeper(House(bounds=bounds, dialler=dialler, audit=audit, clock=time.monotonic), settings.outer)
+    opener = None if settings.vault_key is None else SecretOpener(settings.vault_key, roots_context(settings.roots_pem))
+    house = House(bounds=bounds, dialler=dialler, audit=audit, clock=time.monotonic)
+    keeper = Doorkeeper(house, settings.outer, opener)
     # A call asks for everything at its end: what the next one is refused is told again, however soon it comes.
     await feed.serve(feed_socket, lambda: _counts(keeper, audit), audit.forget_queries)
     keeper.serve(doors)

@@ -1,16 +1,17 @@
 """What the egress process is told when it is made."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from atoll.egress.bounds import Bounds
 from atoll.egress.public_addresses import Network
 from atoll.model.domain_pattern import DomainPattern
+from atoll.vault.key import VaultKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EgressSettings:
-    """``outer`` bounds every policy; ``None`` bounds none. ``ca_bundle`` has the roots of servers' certificates.
+    """``outer`` bounds every policy; ``None`` bounds none. ``roots_pem`` has the roots of servers' certificates,
+    ``None`` takes the machine's. Without a ``vault_key`` no secret can be opened.
 
     For tests alone: ``resolver`` is asked instead of the machine's own (address and port), and ``also_public`` are
     networks that count as public.
@@ -18,6 +19,7 @@ class EgressSettings:
 
     bounds: Bounds = field(default_factory=Bounds)
     outer: tuple[DomainPattern, ...] | None = None
-    ca_bundle: Path | None = None
+    roots_pem: str | None = None
+    vault_key: VaultKey | None = None
     resolver: tuple[str, int] | None = None
     also_public: tuple[Network, ...] = ()

@@ -4,7 +4,8 @@ Runs as a program of its own, as people's user, and imports nothing of Atoll. Te
 are one pipe. Images and the end of a call go over ``control`` in frames of the guest protocol's form; after an image
 the shell waits for one byte on ``acknowledge``, so that text before and after it keeps its place.
 
-Frames in: 1 JSON ``{"code": str}``, or ``{"warm": [MODULE...]}`` before the first of these.
+Frames in: 1 JSON ``{"code": str, "environment"?: {NAME: VALUE}}``, or ``{"warm": [MODULE...]}`` before the first of
+these.
 Frames out: 19 ``{"event": "ready"}`` once, 18 image, 20 ``{"ok": bool}``.
 """
 
@@ -160,6 +161,7 @@ def serve(control: int, acknowledge: int, data_dir: str) -> None:
     sys.addaudithook(_flush_before_processes)
     channel.send(_EVENT, {"event": "ready"})
     while (request := channel.receive()) is not None:
+        os.environ.update(request.get("environment", {}))
         ok = _warm(shell, request["warm"]) if "warm" in request else _run(shell, interrupts, request["code"])
         if os.getpid() != channel.owner:
             flush()

@@ -120,11 +120,14 @@ class Python:
         """Whether there is a Python process, busy or idle."""
         return self._child is not None
 
-    def run(self, code: str, listener: Listener) -> None:
-        """Run ``code``; everything that comes of it goes to ``listener``. Raises ``OSError`` when there is no room."""
+    def run(self, code: str, listener: Listener, environment: dict[str, str] | None = None) -> None:
+        """Run ``code``, with variables set before.
+
+        Everything that comes of it goes to ``listener``. Raises ``OSError`` when there is no room.
+        """
         child = self._started()
         child.is_used = True
-        self._ask(child, {"code": code}, listener)
+        self._ask(child, {"code": code, **({"environment": environment} if environment else {})}, listener)
 
     def warm(self, modules: Sequence[str], listener: Listener) -> None:
         """Start a Python and let it import ``modules``. Raises ``OSError`` when there is no room."""

@@ -12,6 +12,8 @@ _IMAGES_MAX: Final = 10_000
 _COMMANDS_MAX: Final = 10_000
 _FILE_BYTES_MAX: Final = 1 << 62
 _MODULES_MAX: Final = 256
+_VARIABLES_MAX: Final = 1_000
+_PEM_CHARS_MAX: Final = 16 * 1024
 
 
 class RequestError(ValueError):
@@ -26,6 +28,7 @@ class PythonRequest:
     timeout_ms: int
     output_bytes_max: int
     images_max: int
+    environment: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class ShellRequest:
     commands: tuple[str, ...]
     timeout_ms: int
     output_chars_max: int
+    environment: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ def read_python(fields: dict[str, Any]) -> PythonRequest:
         timeout_ms=_number(fields, "timeout_ms", 1, _TIMEOUT_MS_MAX),
         output_bytes_max=_number(fields, "output_bytes_max", 0, _OUTPUT_MAX),
         images_max=_number(fields, "images_max", 0, _IMAGES_MAX),
+        environment=_environment(fields),
     )
 
 
@@ -84,7 +89,16 @@ def read_shell(fields: dict[str, Any]) -> ShellRequest:
         commands=tuple(_command(command) for command in commands),
         timeout_ms=_number(fields, "timeout_ms", 1, _TIMEOUT_MS_MAX),
         output_chars_max=limit,
+        environment=_environment(fields),
     )
+
+
+def read_trust(fields: dict[str, Any]) -> str:
+    """Give ``pem`` of ``trust``. Raises ``RequestError``."""
+    pem = _text(fields, "pem")
+    if len(pem) > _PEM_CHARS_MAX:
+        raise RequestError("pem is longer than a certificate")
+    return pem
 
 
 def read_get(fields: dict[str, Any]) -> GetRequest:
@@ -99,6 +113,16 @@ def read_put(fields: dict[str, Any]) -> PutRequest:
     if not isinstance(exclusive, bool):
         raise RequestError("exclusive must be true or false")
     return PutRequest(_text(fields, "path"), exclusive)
+
+
+def _environment(fields: dict[str, Any]) -> dict[str, str]:
+    given = fields.get("environment", {})
+    if not isinstance(given, dict) or len(given) > _VARIABLES_MAX:
+        raise RequestError(f"environment must be an object of at most {_VARIABLES_MAX} variables")
+    for name, value in given.items():
+        if not name or "=" in name or not isinstance(value, str) or not _is_utf8(name + value) or "\0" in name + value:
+            raise RequestError("environment must have names and texts")
+    return dict(given)
 
 
 def _text(fields: dict[str, Any], name: str) -> str:

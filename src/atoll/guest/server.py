@@ -11,11 +11,12 @@ from atoll.guest.options import Options
 from atoll.guest.paths import PathError, parts_of
 from atoll.guest.protocol import PROTOCOL_VERSION, FrameType, ProtocolError, decode_json, encode_json
 from atoll.guest.reactor import READ, Reactor, log
-from atoll.guest.requests import RequestError, read_get, read_put, read_python, read_shell, read_warm
+from atoll.guest.requests import RequestError, read_get, read_put, read_python, read_shell, read_trust, read_warm
 from atoll.guest.room import Room
 from atoll.guest.spawn import become, fork
 from atoll.guest.transfer import Peer, carry_out, delete, get, put
 from atoll.guest.tree import FoundFile, Walk, walk_in_slices
+from atoll.guest.trusted_roots import trust
 
 _CONNECTIONS_MAX: Final = 64
 _UNREAD_BYTES_MAX: Final = 32 * 1024 * 1024
@@ -94,6 +95,11 @@ class Server:
                 self._calls.warm(read_warm(fields), connection)
             case "interrupt":
                 connection.finish(FrameType.RESULT, {"interrupted": self._calls.interrupt()})
+            case "trust":
+                if self._options.people.uid is None:
+                    raise RequestError("without walls there is nothing in here that could trust for itself")
+                trust(read_trust(fields))
+                connection.finish(FrameType.RESULT, {})
             case "restart":
                 self._calls.restart(connection)
             case "files_list":

@@ -26,6 +26,7 @@ from atoll.guest.streams import send_text
 
 GRACE_S: Final = 2.0
 _SHELL: Final = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
+_ENV: Final = "/usr/bin/env"
 _SCRIPT_FD: Final = 3
 _TURN_BYTES: Final = 256 * 1024
 _FRAMES: Final = {STDOUT: FrameType.STDOUT, STDERR: FrameType.STDERR}
@@ -37,14 +38,14 @@ _ARGUMENT_BYTES_MAX: Final = 100 * 1024
 class _Command:
     """A running command; ``left`` counts what is still to be read of each open pipe once the process has ended."""
 
-    def __init__(self, text: str, forks: ForkClient) -> None:
+    def __init__(self, text: str, forks: ForkClient, environment: dict[str, str]) -> None:
         outs, outs_end = pipes.make_pipe()
         errs, errs_end = pipes.make_pipe()
         self.pipes = {STDOUT: outs, STDERR: errs}
         self.left: dict[int, int] | None = None
         self.exit_code: int | None = None
         try:
-            self.pid = _start(text, {1: outs_end, 2: errs_end}, forks)
+            self.pid = _start(text, {1: outs_end, 2: errs_end}, forks, _shell(environment))
         except OSError:
             os.close(outs)
             os.close(errs)
@@ -58,14 +59,21 @@ class _Command:
         return self.left is not None and not any(self.left.values())
 
 
-def _start(text: str, fds: dict[int, int], forks: ForkClient) -> int:
+def _shell(environment: dict[str, str]) -> list[str]:
+    """Give what starts a shell: what forks knows one environment for all programs, so more of it is set on the way."""
+    if not environment:
+        return [_SHELL]
+    return [_ENV, *(f"{name}={value}" for name, value in environment.items()), _SHELL]
+
+
+def _start(text: str, fds: dict[int, int], forks: ForkClient, shell: list[str]) -> int:
     if len(text.encode()) <= _ARGUMENT_BYTES_MAX:
-        return forks.spawn([_SHELL, "-c", text], fds)
+        return forks.spawn([*shell, "-c", text], fds)
     script = os.memfd_create("command", os.MFD_CLOEXEC)
     try:
         with open(script, "wb", closefd=False) as file:
             file.write(text.encode())
-        return forks.spawn([_SHELL, f"/proc/self/fd/{_SCRIPT_FD}"], fds | {_SCRIPT_FD: script})
+        return forks.spawn([*shell, f"/proc/self/fd/{_SCRIPT_FD}"], fds | {_SCRIPT_FD: script})
     finally:
         os.close(script)
 
@@ -149,7 +157,7 @@ class ShellCall:
         if self._stopped_for is not None:
             self._end_command(None)
             return
-        self._command = _Command(self._request.commands[self._index], self._forks)
+        self._command = _Command(self._request.commands[self._index], self._forks, self._request.environment)
         self._reactor.watch_child(self._command.pid, self._on_exit, self.failed)
         self._watch(self._command)
 

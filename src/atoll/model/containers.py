@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from atoll.model.ids import ContainerId, FileId, ProjectId, SandboxId
 from atoll.model.memory_limit import MemoryLimit
-from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
+from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy, NewDomainSecret
 
 
 class ContainerStatus(StrEnum):
@@ -46,6 +46,7 @@ class ContainerChange:
     name: str | None = None
     expires_after_minutes: int | None = None
     network_policy: NetworkPolicy | None = None
+    domain_secrets: tuple[NewDomainSecret, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,3 +58,4 @@ class NewContainer:
     file_ids: tuple[FileId, ...] = ()
     memory_limit: MemoryLimit = MemoryLimit.ONE_GIB
     network_policy: NetworkPolicy = NETWORK_DISABLED
+    domain_secrets: tuple[NewDomainSecret, ...] = ()

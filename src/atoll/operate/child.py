@@ -32,7 +32,7 @@ def main() -> None:
         elif role == "egress":
             from atoll.operate.egress_process import run_egress  # noqa: PLC0415 - each role loads only its own
 
-            run_egress(task.settings, task.user, task.launcher_pid)
+            run_egress(task.settings, task.user, task.vault_key, task.launcher_pid)
         else:
             from atoll.operate.server_process import run_server  # noqa: PLC0415 - each role loads only its own
 

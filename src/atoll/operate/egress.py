@@ -7,6 +7,7 @@ from atoll.operate.folders import FolderError, prepare_folders
 from atoll.operate.instance_record import OtherInstanceError, write_record
 from atoll.operate.settings_options import with_settings
 from atoll.operate.system_user import UserError, find_user
+from atoll.operate.vault_key import read_or_make_key
 from atoll.settings import Loaded
 
 
@@ -22,6 +23,6 @@ def egress(loaded: Loaded) -> None:
         user = find_user(settings.user)
         prepare_folders(settings, user)
         write_record(settings)
-        run_egress(settings, user, None)
+        run_egress(settings, user, read_or_make_key(settings.vault_key_path).value.hex(), None)
     except (UserError, FolderError, OtherInstanceError) as error:
         fail(str(error))

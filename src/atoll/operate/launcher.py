@@ -84,7 +84,7 @@ class Launcher:
         self._clock = clock
         self._server = _Child("server", replace(task, listening_fd=listening.fileno()))
         supervised = task.settings.runtime != "plain"
-        self._supervisor = _Child("supervisor", replace(task, first_key=None)) if supervised else None
+        self._supervisor = _Child("supervisor", replace(task, first_key=None, vault_key=None)) if supervised else None
         self._egress = _Child("egress", replace(task, first_key=None)) if has_egress(task.settings) else None
         if supervised and self._egress is None:
             log.warning(

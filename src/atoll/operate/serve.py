@@ -8,6 +8,7 @@ import sys
 from atoll.cli.failure import fail
 from atoll.images.errors import ImageNotFoundError
 from atoll.images.shelf import find
+from atoll.operate.egress_user import has_egress
 from atoll.operate.first_key import keep_key, key_problem, make_key, read_key
 from atoll.operate.folders import FolderError, prepare_folders
 from atoll.operate.instance_lock import AlreadyRunningError, InstanceLock
@@ -18,6 +19,7 @@ from atoll.operate.logs import configure_logging
 from atoll.operate.settings_options import with_settings
 from atoll.operate.system_user import SystemUser, UserError, find_user
 from atoll.operate.task import Task
+from atoll.operate.vault_key import read_or_make_key
 from atoll.settings import Loaded, Settings, first_api_key
 
 log = logging.getLogger("atoll.launcher")
@@ -46,6 +48,7 @@ def serve(loaded: Loaded) -> None:
         run_lock.take()
         write_record(settings)
         _check_key_file(settings, user)
+        vault_key = read_or_make_key(settings.vault_key_path) if has_egress(settings) else None
         listening = listen(settings.host, settings.port)
     except (UserError, FolderError, AlreadyRunningError, OtherInstanceError, PortError) as error:
         fail(str(error))
@@ -65,7 +68,13 @@ def serve(loaded: Loaded) -> None:
 
     # A kept key is in the database already and may have been revoked there: only a new database is told it again.
     known = given is None and kept is not None and settings.database_path.exists()
-    task = Task(settings=settings, launcher_pid=os.getpid(), user=user, first_key=None if known else key)
+    task = Task(
+        settings=settings,
+        launcher_pid=os.getpid(),
+        user=user,
+        first_key=None if known else key,
+        vault_key=None if vault_key is None else vault_key.value.hex(),
+    )
     raise SystemExit(Launcher(task, listening, say_ready).run())
 
 

@@ -41,7 +41,7 @@ def run_server(task: Task) -> None:
         become(task.user)
         end_with_parent(task.launcher_pid)
     listening = socket.socket(fileno=task.listening_fd)
-    app = create_app(task.settings, first_key=task.first_key)
+    app = create_app(task.settings, first_key=task.first_key, vault_key=task.vault_key)
     server = uvicorn.Server(_uvicorn_config(app, task.settings))
     with contextlib.suppress(SystemExit):  # uvicorn's own way out of a start that failed
         server.run(sockets=[listening])

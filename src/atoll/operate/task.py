@@ -1,7 +1,7 @@
 """What the launcher tells a child, and how it travels: as JSON over the child's stdin."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -13,12 +13,16 @@ Role = Literal["server", "supervisor", "egress"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """``user`` is whom the server becomes (and whom the supervisor serves), ``None`` when all run as oneself."""
+    """``user`` is whom the server becomes (and whom the supervisor serves), ``None`` when all run as oneself.
+
+    ``vault_key`` is what domain secrets are encrypted with, in hexadecimal.
+    """
 
     settings: Settings
     launcher_pid: int
     user: SystemUser | None = None
     first_key: str | None = None
+    vault_key: str | None = field(default=None, repr=False)
     listening_fd: int = -1
 
     def dump(self) -> bytes:

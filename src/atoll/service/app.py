@@ -21,9 +21,11 @@ from atoll.service.files import Files
 from atoll.service.keys import Keys
 from atoll.service.limits import ServiceLimits
 from atoll.service.sandboxes import Sandboxes
+from atoll.service.secrets import Secrets
 from atoll.service.signals import Signals
 from atoll.store import container_files, containers, egress_decisions, files
 from atoll.store.database import Database, open_database
+from atoll.vault.key import VaultKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +56,16 @@ async def open_services(
     runtime: Runtime,
     limits: ServiceLimits,
     clock: Callable[[], float] = time.time,
+    vault_key: VaultKey | None = None,
     egress_feed: Feed | None = None,
 ) -> AsyncIterator[Services]:
     """Open (and bring up to date) the database and give the services; close all of it at the end.
 
     ``database_url`` is SQLAlchemy's (``sqlite:////absolute/path`` or ``postgresql+asyncpg://…``),
     ``blobs_url`` any of obstore's (``file:///absolute/folder``, ``s3://bucket/prefix``). ``clock`` gives unix seconds.
-    ``egress_feed`` tells what was let out. The runtime stays the caller's: it is not closed here. Reconcilers are run
-    beside it by ``atoll.reconcile.loop.reconciling(services)``. One process at a time: another one on the same database
-    would take this one's sandboxes for orphans.
+    ``egress_feed`` tells what was let out; without a ``vault_key`` no secret is taken. The runtime stays the caller's:
+    it is not closed here. Reconcilers are run beside it by ``atoll.reconcile.loop.reconciling(services)``. One process
+    at a time: another one on the same database would take this one's sandboxes for orphans.
     """
     blobs = open_blobs(blobs_url)
     async with open_database(database_url) as database:
@@ -74,6 +77,7 @@ async def open_services(
             runtime=runtime,
             limits=limits,
             clock=clock,
+            secrets=Secrets(vault_key, limits),
             egress_feed=egress_feed,
         )
         try:
@@ -110,6 +114,7 @@ def _put_together(
     runtime: Runtime,
     limits: ServiceLimits,
     clock: Callable[[], float],
+    secrets: Secrets,
     egress_feed: Feed | None,
 ) -> Services:
     signals = Signals()
@@ -128,6 +133,7 @@ def _put_together(
             sandboxes=sandboxes,
             contents=contents,
             files=project_files,
+            secrets=secrets,
             limits=limits,
         ),
         container_files=ContainerFiles(
@@ -140,7 +146,15 @@ def _put_together(
         ),
         files=project_files,
         egress=egress,
-        calls=Calls(ids=ids, access=access, sandboxes=sandboxes, contents=contents, egress=egress, limits=limits),
+        calls=Calls(
+            ids=ids,
+            access=access,
+            sandboxes=sandboxes,
+            contents=contents,
+            egress=egress,
+            secrets=secrets,
+            limits=limits,
+        ),
         answers=AnswerRoom(limits.answers_bytes_max, one_answer_bytes_max(limits.output_bytes_max)),
         keys=Keys(database=database, ids=ids, clock=clock, limits=limits),
         limits=limits,

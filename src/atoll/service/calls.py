@@ -37,6 +37,7 @@ from atoll.service.egress import Egress
 from atoll.service.failures import translated
 from atoll.service.limits import ServiceLimits
 from atoll.service.sandboxes import Sandboxes
+from atoll.service.secrets import Secrets
 from atoll.service.tally import MemoryShortage
 from atoll.service.turns import Turns
 
@@ -77,6 +78,7 @@ class Calls:
         sandboxes: Sandboxes,
         contents: Contents,
         egress: Egress,
+        secrets: Secrets,
         limits: ServiceLimits,
     ) -> None:
         self._ids = ids
@@ -84,6 +86,7 @@ class Calls:
         self._sandboxes = sandboxes
         self._contents = contents
         self._egress = egress
+        self._secrets = secrets
         self._limits = limits
         self._turns = Turns(limits.calls_waiting_max)
 
@@ -99,7 +102,13 @@ class Calls:
         async with self._turn(project_id, container_id) as (container, agent):
             yield CallStarted(CallId(self._ids.new("ci_")))
             events = self._when_free(
-                lambda: agent.python(call.code, timeout_ms, self._limits.output_bytes_max, make_room=make_room)
+                lambda: agent.python(
+                    call.code,
+                    timeout_ms,
+                    self._limits.output_bytes_max,
+                    make_room=make_room,
+                    environment=self._secrets.environment(container),
+                )
             )
             async with aclosing(events), aclosing(self._python(container, events)) as told:
                 async for event in told:
@@ -118,7 +127,13 @@ class Calls:
         async with self._turn(project_id, container_id) as (container, agent):
             yield CallStarted(CallId(self._ids.new("sho_")))
             events = self._when_free(
-                lambda: agent.shell(call.commands, timeout_ms, output_chars_max, make_room=make_room)
+                lambda: agent.shell(
+                    call.commands,
+                    timeout_ms,
+                    output_chars_max,
+                    make_room=make_room,
+                    environment=self._secrets.environment(container),
+                )
             )
             async with aclosing(events), aclosing(self._shell(container, len(call.commands), events)) as told:
                 async for event in told:
@@ -182,6 +197,11 @@ class Calls:
                     container = await self._access.find(project_id, container_id)
                 with self._egress.watching(container):
                     async with self._sandboxes.reached(container) as agent:
+                        if container.network_policy.domain_secrets:
+                            # It may have got another sandbox on the way, with another authority.
+                            container = await self._access.find(project_id, container_id)
+                            with translated():
+                                await self._secrets.let_trust(container, agent)
                         yield container, agent
 
     async def _when_free(self, begin: Callable[[], AsyncGenerator[E, None]]) -> AsyncGenerator[E, None]:

@@ -31,6 +31,7 @@ from atoll.service.files import Files
 from atoll.service.limits import ServiceLimits
 from atoll.service.network_policies import check_policy
 from atoll.service.sandboxes import Sandboxes
+from atoll.service.secrets import Secrets
 from atoll.store import container_files, containers
 from atoll.store.connection import Connection
 from atoll.store.database import Database
@@ -51,6 +52,7 @@ class Containers:
         sandboxes: Sandboxes,
         contents: Contents,
         files: Files,
+        secrets: Secrets,
         limits: ServiceLimits,
     ) -> None:
         self._database = database
@@ -60,6 +62,7 @@ class Containers:
         self._sandboxes = sandboxes
         self._contents = contents
         self._files = files
+        self._secrets = secrets
         self._limits = limits
         self._locks: WeakValueDictionary[ContainerId, asyncio.Lock] = WeakValueDictionary()
         self._being_made: Counter[ProjectId] = Counter()
@@ -72,6 +75,9 @@ class Containers:
         ``BusyError`` (no room on the machine), ``StorageFullError``, ``SandboxFailedError``.
         """
         self._check(new)
+        new = dataclasses.replace(
+            new, network_policy=self._secrets.sealed(new.network_policy, new.domain_secrets), domain_secrets=()
+        )
         files = [await self._files.retrieve(project_id, file_id) for file_id in dict.fromkeys(new.file_ids)]
         with self._counted(project_id):
             await self._require_room(project_id)
@@ -105,6 +111,9 @@ class Containers:
         container is as it was, except that it may already be let out by the new policy).
         """
         self._check_change(wanted)
+        if wanted.network_policy is not None:
+            sealed = self._secrets.sealed(wanted.network_policy, wanted.domain_secrets)
+            wanted = dataclasses.replace(wanted, network_policy=sealed, domain_secrets=())
         async with self._access.use(project_id, container_id) as container, self._changing(container.id):
             return await finish(self._change(container, wanted))
 

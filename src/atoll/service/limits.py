@@ -47,6 +47,9 @@ class ServiceLimits:
     egress_tcp_ports: tuple[int, ...] = (80, 443)
     egress_outer_domains: tuple[DomainPattern, ...] | None = None
     egress_decisions_max: int = 1_000
+    domain_secrets_max: int = 100
+    domain_secret_chars_max: int = 8 * 1024
+    domain_secrets_chars_max: int = 64 * 1024
 
     sandbox_start_timeout_s: float = 120.0
     agent_timeout_s: float = 30.0

@@ -15,7 +15,7 @@ from atoll.model.containers import ContainerChange, NewContainer
 from atoll.model.errors import InvalidRequestError
 from atoll.model.ids import FileId
 from atoll.model.memory_limit import MemoryLimit
-from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
+from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy, NewDomainSecret
 
 _LIST: Final = Operation(
     id="ListContainers",
@@ -90,6 +90,7 @@ async def update_container(request: ApiRequest, container_id: FromPath[str]) -> 
         name=body.name,
         expires_after_minutes=body.expires_after.minutes if body.expires_after else None,
         network_policy=None if body.network_policy is None else _network_policy(body.network_policy),
+        domain_secrets=_domain_secrets(body.network_policy),
     )
     container = await request.services.containers.change(request.project_id, container_id, change)
     return wire.container_resource(container)
@@ -115,6 +116,7 @@ def new_container(body: wire.CreateContainerBody) -> NewContainer:
         file_ids=tuple(FileId(file_id) for file_id in body.file_ids or ()),
         memory_limit=MemoryLimit(body.memory_limit or "1g"),
         network_policy=_network_policy(body.network_policy),
+        domain_secrets=_domain_secrets(body.network_policy),
     )
 
 
@@ -122,10 +124,15 @@ def _network_policy(body: wire.NetworkDisabledBody | wire.NetworkAllowlistBody |
     """Give the policy in our own terms; whether it can be taken is the service's to say."""
     if not isinstance(body, wire.NetworkAllowlistBody):
         return NETWORK_DISABLED
-    if body.domain_secrets:
-        raise InvalidRequestError(
-            "Invalid 'network_policy.domain_secrets': secrets are not supported by this server yet, so none is taken.",
-            param="network_policy.domain_secrets",
-            code="unsupported_parameter",
-        )
     return NetworkPolicy("allowlist", tuple(body.allowed_domains))
+
+
+def _domain_secrets(
+    body: wire.NetworkDisabledBody | wire.NetworkAllowlistBody | None,
+) -> tuple[NewDomainSecret, ...]:
+    if not isinstance(body, wire.NetworkAllowlistBody):
+        return ()
+    return tuple(
+        NewDomainSecret(domain=secret.domain, name=secret.name, value=secret.value)
+        for secret in body.domain_secrets or ()
+    )

@@ -1,0 +1,202 @@
+"""Domain secrets: put into requests to their domain on the way out, and nowhere else to be found."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import machine
+from tests.harness.api import Api, Json
+from tests.harness.outside import Outside, WebServer
+from tests.harness.server import AtollServer
+from tests.network_fixtures import PLAIN, SECURE, egress
+
+VALUE = "s3cret-value-of-a-test"
+OTHER = "other-secure.example.test"
+
+
+def policy(*secrets: tuple[str, str, str]) -> Json:
+    return {
+        "type": "allowlist",
+        "allowed_domains": [PLAIN, SECURE, OTHER],
+        "domain_secrets": [{"domain": domain, "name": name, "value": value} for domain, name, value in secrets],
+    }
+
+
+@pytest.fixture(scope="module")
+def other_web(outside: Outside) -> WebServer:
+    return outside.secure_web(3, OTHER)
+
+
+@pytest.fixture(scope="module")
+def container(
+    network_api: Api, outside: Outside, plain_web: WebServer, secure_web: WebServer, other_web: WebServer
+) -> Iterator[str]:
+    made = network_api.create(network_policy=policy((SECURE, "TOKEN", VALUE)))
+    assert VALUE not in str(made)
+    network_api.upload(made["id"], "outside.pem", outside.authority.pem)
+    yield made["id"]
+    network_api.delete(made["id"])
+
+
+def shell(api: Api, container: str, command: str) -> str:
+    (output,) = api.shell(container, command)
+    assert output["outcome"] == {"type": "exit", "exit_code": 0}, output
+    return str(output["stdout"])
+
+
+CLIENTS = {
+    "curl": f'curl -sS -H "Authorization: Bearer $TOKEN" https://{SECURE}/hello',
+    "curl, unexpanded": f"curl -sS -H 'Authorization: Bearer $TOKEN' https://{SECURE}/hello",
+    "curl, basic": f"curl -sS -u 'user:$TOKEN' https://{SECURE}/hello",
+    "wget": f"wget -q -O - --header 'X-Key: $TOKEN' https://{SECURE}/hello",
+    "node": f"node -e \"fetch('https://{SECURE}/hello', {{headers: {{'X-Key': process.env.TOKEN}}}})"
+    f'.then(r => r.text()).then(t => process.stdout.write(t))"',
+    "urllib": f"python3 -c \"import os, urllib.request as u; print(u.urlopen(u.Request('https://{SECURE}/hello', "
+    f"headers={{'X-Key': os.environ['TOKEN']}})).read().decode(), end='')\"",
+    "requests": f"python3 -c \"import os, requests; print(requests.get('https://{SECURE}/hello', "
+    f"headers={{'X-Key': os.environ['TOKEN']}}).text, end='')\"",
+    "httpx": f"python3 -c \"import os, httpx; print(httpx.get('https://{SECURE}/hello', "
+    f"headers={{'X-Key': os.environ['TOKEN']}}).text, end='')\"",
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_clients_trust_and_the_value_goes_out(
+    network_api: Api, secure_web: WebServer, container: str, client: str
+) -> None:
+    module = client if client in ("requests", "httpx") else "os"
+    if network_api.shell(container, f"python3 -c 'import {module}'")[0]["outcome"] != {"type": "exit", "exit_code": 0}:
+        pytest.skip(f"the image has no {client}")
+    before = len(secure_web.seen)
+    assert shell(network_api, container, CLIENTS[client]) == "GET /hello 0\n"
+    (request,) = secure_web.seen[before:]
+    sent = " ".join(request.headers.values())
+    assert VALUE in sent or "basic" in client
+    assert "$TOKEN" not in sent
+    assert {name.lower(): value for name, value in request.headers.items()}["host"] == SECURE
+
+
+def test_the_kernels_python_sees_it_too(network_api: Api, secure_web: WebServer, container: str) -> None:
+    code = f"""
+import os, urllib.request
+request = urllib.request.Request("https://{SECURE}/python", headers={{"X-Key": os.environ["TOKEN"]}})
+print(os.environ["TOKEN"], urllib.request.urlopen(request).read())
+"""
+    assert "$TOKEN b'GET /python 0" in network_api.logs(container, code)
+    assert secure_web.seen[-1].headers["X-Key"] == VALUE
+
+
+def test_git_and_pip_trust(network_api: Api, secure_web: WebServer, container: str) -> None:
+    secure_web.files["/repo.git/info/refs?service=git-upload-pack"] = b""
+    output = network_api.shell(container, f"git ls-remote 'https://x:$TOKEN@{SECURE}/repo.git'")[0]
+    assert "certificate" not in output["stderr"].lower(), output
+    output = network_api.shell(
+        container, f"python3 -m pip download --retries 0 --no-deps --index-url https://{SECURE}/nothing none-such"
+    )[0]
+    assert "certificate" not in output["stderr"].lower(), output
+    assert "none-such" in output["stderr"]
+
+
+def test_large_bodies_and_uploads(network_api: Api, container: str) -> None:
+    assert shell(network_api, container, f"curl -sS https://{SECURE}/bytes/50000000 | wc -c").strip() == "50000000"
+    upload = f"head -c 20000000 /dev/zero | curl -sS -T - https://{SECURE}/up"
+    assert shell(network_api, container, upload) == "PUT /up 20000000\n"
+
+
+def test_a_placeholder_stays_one_everywhere_else(
+    network_api: Api, plain_web: WebServer, other_web: WebServer, container: str
+) -> None:
+    header = "-H 'X-Key: $TOKEN'"
+    shell(network_api, container, f"curl -sS {header} http://{PLAIN}/x")
+    assert plain_web.seen[-1].headers["X-Key"] == "$TOKEN"
+    shell(network_api, container, f"curl -sS --cacert outside.pem {header} https://{OTHER}/x")
+    assert other_web.seen[-1].headers["X-Key"] == "$TOKEN"
+    # Where TLS is ended for another secret, this one is a placeholder, too.
+    made = network_api.create(network_policy=policy((SECURE, "TOKEN", VALUE), (OTHER, "OTHER_TOKEN", "other-value")))
+    shell(network_api, made["id"], f"curl -sS {header} -H 'X-Other: $OTHER_TOKEN' https://{OTHER}/x")
+    assert other_web.seen[-1].headers["X-Key"] == "$TOKEN"
+    assert other_web.seen[-1].headers["X-Other"] == "other-value"
+
+
+def test_another_host_inside_tls(network_api: Api, secure_web: WebServer, other_web: WebServer, container: str) -> None:
+    before = len(secure_web.seen), len(other_web.seen)
+    output = network_api.shell(container, f"curl -sS -H 'Host: {OTHER}' -H 'X-Key: $TOKEN' https://{SECURE}/fronted")[0]
+    assert "not let out" in output["stdout"]
+    assert (len(secure_web.seen), len(other_web.seen)) == before
+    assert egress(network_api, container)[0]["reason"] == "other_name"
+
+
+def test_a_server_that_is_not_who_it_says(network_api: Api, outside: Outside, secure_web: WebServer) -> None:
+    false_name = "false.example.test"
+    outside.names.addresses[false_name] = [outside.address(2)]  # whose certificate has other names
+    wanted = policy((false_name, "TOKEN", VALUE))
+    wanted["allowed_domains"].append(false_name)
+    made = network_api.create(network_policy=wanted)["id"]
+    before = len(secure_web.seen)
+    output = network_api.shell(made, f"curl -sS -H 'X-Key: $TOKEN' https://{false_name}/")[0]
+    assert "tls_failed" in output["stdout"]
+    assert len(secure_web.seen) == before
+    assert egress(network_api, made)[0]["reason"] == "tls_failed"
+
+
+def test_secrets_come_and_go_with_the_policy(network_api: Api, secure_web: WebServer) -> None:
+    made = network_api.create()["id"]
+    ask = f"curl -sS -H 'X-Key: $TOKEN' https://{SECURE}/x"
+    for value in ("first-value", "second-value"):
+        body = {"network_policy": policy((SECURE, "TOKEN", value))}
+        assert value not in str(network_api.call("POST", f"/containers/{made}", json=body))
+        shell(network_api, made, ask)
+        assert secure_web.seen[-1].headers["X-Key"] == value
+    body = {"network_policy": {"type": "allowlist", "allowed_domains": [SECURE]}}
+    network_api.call("POST", f"/containers/{made}", json=body)
+    shell(network_api, made, f"{ask} --insecure")  # the real certificate again, which it does not trust
+    assert secure_web.seen[-1].headers["X-Key"] == "$TOKEN"
+
+
+@pytest.mark.parametrize(
+    ("secret", "param"),
+    [
+        (("elsewhere.example.test", "TOKEN", "v"), "domain"),
+        (("https://x", "TOKEN", "v"), "domain"),
+        (("*.example.test", "TOKEN", "v"), "domain"),
+        ((f"{SECURE}:443", "TOKEN", "v"), "domain"),
+        ((SECURE, "1TOKEN", "v"), "name"),
+        ((SECURE, "A=B", "v"), "name"),
+        ((SECURE, "TOKEN", f"{VALUE}\r\nX: y"), "value"),
+        ((SECURE, "TOKEN", f"{VALUE}ü"), "value"),
+        ((SECURE, "TOKEN", VALUE * 1000), "value"),
+    ],
+)
+def test_what_is_refused_is_named_and_not_told(network_api: Api, secret: tuple[str, str, str], param: str) -> None:
+    answer = network_api.send("POST", "/containers", json={"name": "x", "network_policy": policy(secret)})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == f"network_policy.domain_secrets[0].{param}"
+    assert VALUE not in answer.text
+
+
+def test_the_value_is_nowhere_to_be_found(
+    network_api: Api, network_server: AtollServer, secure_web: WebServer, container: str
+) -> None:
+    shell(network_api, container, CLIENTS["curl"])
+    found = [
+        str(path)
+        for folder in (network_server.data_dir, network_server.run_dir)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "disk.img" and VALUE.encode() in _content(path)
+    ]
+    assert found == []
+    assert VALUE not in network_server.log_path.read_text(errors="replace")
+    assert VALUE not in network_api.send("GET", f"{network_server.base_url.removesuffix('/v1')}/metrics").text
+    assert VALUE not in str(egress(network_api, container)) + str(network_api.containers())
+    lines = [machine.command_line(int(path.name)) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    assert not [line for line in lines if VALUE in line and "pytest" not in line]
+    inside = "grep -rsl s3cret-value-of /proc/[0-9]*/environ /etc /mnt/data /tmp /run 2>/dev/null; env | grep -c s3cret"
+    assert network_api.shell(container, inside)[0]["stdout"].strip() == "0"
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes() if path.stat().st_size < 100 << 20 else b""
+    except OSError:
+        return b""
