@@ -6,12 +6,12 @@ here; the kernel tells it which process speaks, and it looks at that process fro
 
 The way of a fork, each step over a channel of its own (``SOCK_SEQPACKET``):
 
-1. The host sends ``fork`` on the control socket with four descriptors: the channel, the sandbox's user namespace (made
-   by this very user, so a fork has every capability in there), the agent's listening socket, and its log.
+1. The host sends ``fork`` on the control socket with three descriptors: the channel, the sandbox's user namespace (made
+   by this very user, so a fork has every capability in there), and the agent's listening socket.
 2. A fork joins the user namespace, makes a pid namespace in it and forks again: the agent-to-be is its first process,
    as it would be when started by the OCI runtime. It says ``born``.
 3. The host makes the sandbox around it: the OCI runtime joins these two namespaces and makes all others. Then the
-   agent-to-be is put into the sandbox's cgroup and is sent its arguments with those namespaces.
+   agent-to-be is put into the sandbox's cgroup and is sent its arguments with its log and those namespaces.
 4. It joins the other namespaces, lets go of everything, says ``ready`` and is the agent.
 """
 
@@ -156,7 +156,7 @@ def _complain(error: BaseException) -> None:
             channel.send(text)
 
 
-def _enter(order: Order, channel_fd: int, user_namespace: int, listener: int, log: int) -> NoReturn:
+def _enter(order: Order, channel_fd: int, user_namespace: int, listener: int) -> NoReturn:
     """In a fork: make the first process of a new pid namespace in the sandbox's user namespace, and end."""
     _join(user_namespace, _CLONE_NEWUSER)
     _call(_LIBC.unshare(_CLONE_NEWPID))
@@ -166,7 +166,7 @@ def _enter(order: Order, channel_fd: int, user_namespace: int, listener: int, lo
         os._exit(0)
     channel = socket.socket(fileno=channel_fd)
     channel.send(b"born")
-    text, namespaces, _, _ = socket.recv_fds(channel, _MESSAGE_BYTES_MAX, len(_OTHER_NAMESPACES))
+    text, (log, *namespaces), _, _ = socket.recv_fds(channel, _MESSAGE_BYTES_MAX, 1 + len(_OTHER_NAMESPACES))
     arguments: list[str] = json.loads(text)["arguments"]
     os.setsid()
     for namespace, kind in zip(namespaces, _OTHER_NAMESPACES, strict=True):

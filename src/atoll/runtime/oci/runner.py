@@ -17,6 +17,7 @@ from atoll.runtime.oci import (
     init_process,
     ipc_limits,
     loop_device,
+    orphans,
     rootfs,
     seccomp,
     spec,
@@ -136,38 +137,39 @@ class Runner:
         with (
             agent_socket.listen(self._layout.agent_socket(record.id)) as listener,
             maker.mapping(first_id, IDS_PER_SLOT) as namespace,
-            self._staged(record, image, first_id, namespace) as trees,
             Birth() as birth,
         ):
-            asked_at = time.perf_counter()
-            zygote.fork(birth.its, namespace, listener, trees.log)
-            birth.wait_until_born(namespace)
-            fork_s = time.perf_counter() - asked_at
-            # By the process and not by our descriptor: runc since 1.1.10 compares maps, and reads those of the host
-            # where the path is no process's.
-            joined = {kind: f"/proc/{birth.pid}/ns/{kind}" for kind in ("user", "pid")}
-            config = spec.build(self._plan(record, image, trees, first_id, joined))
-            (bundle / "config.json").write_text(json.dumps(config))
-            runtime_pid = self._binary.create(record.id, bundle, output=trees.log)
-            runtime_process = InitProcess(runtime_pid, record.id)
-            try:
-                self._cgroups.add(record.id, birth.pid)
-                process = InitProcess(birth.pid, record.id)
+            zygote.fork(birth.its, namespace, listener)
+            # It forks while the disk is mounted: there is more than one CPU.
+            with self._staged(record, image, first_id, namespace) as trees:
+                birth.wait_until_born(namespace)
+                # By the process and not by our descriptor: runc since 1.1.10 compares maps, and reads those of the host
+                # where the path is no process's.
+                joined = {kind: f"/proc/{birth.pid}/ns/{kind}" for kind in ("user", "pid")}
+                config = spec.build(self._plan(record, image, trees, first_id, joined))
+                (bundle / "config.json").write_text(json.dumps(config))
+                runtime = InitProcess(self._binary.create(record.id, bundle, output=trees.log), record.id)
                 try:
-                    walls_there_at = time.perf_counter()
-                    birth.enter(spec.agent_options(record.spec.disk_bytes), runtime_pid)
-                    self.forks.count(fork_s + time.perf_counter() - walls_there_at)
-                    birth.check_walls(runtime_pid, first_id)
-                except BaseException:
-                    process.kill()
-                    process.close()
-                    raise
-            finally:
-                # It has made the namespaces, which the agent now holds; nothing is ever to run in it.
-                runtime_process.kill()
-                runtime_process.wait(_END_TIMEOUT_S)
-                runtime_process.close()
+                    process = self._let_in(birth, record, trees.log, runtime.pid, first_id)
+                finally:
+                    # It has made the namespaces, which the agent now holds; nothing is ever to run in it.
+                    runtime.kill()
+                    runtime.wait(_END_TIMEOUT_S)
+                    runtime.close()
         return self._take(record, process, slot, "forked")
+
+    def _let_in(self, birth: Birth, record: Record, log: int, runtime_pid: int, first_id: int) -> InitProcess:
+        self._cgroups.add(record.id, birth.pid)
+        process = InitProcess(birth.pid, record.id)
+        try:
+            birth.enter(spec.agent_options(record.spec.disk_bytes), log, runtime_pid)
+            self.forks.count(birth.took_s)
+            birth.check_walls(runtime_pid, first_id)
+        except BaseException:
+            process.kill()
+            process.close()
+            raise
+        return process
 
     def _make_bundle(self, record: Record) -> Path:
         bundle = self._layout.bundle(record.id)
@@ -227,6 +229,7 @@ class Runner:
             self._cgroups.thaw(sandbox_id)
             if process.wait(0.1):
                 break
+            orphans.collect()
             if time.monotonic() > deadline:
                 raise StillThereError(f"the processes of {sandbox_id} do not end")
         self._empty_cgroup(sandbox_id)

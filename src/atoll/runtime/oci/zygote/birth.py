@@ -6,15 +6,20 @@ process is, by its entries in the host's ``/proc``.
 
 import json
 import os
+import select
+import signal
 import socket
 import struct
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, Self
 
+from atoll.runtime.oci import orphans
 from atoll.runtime.oci.spec import CAPABILITIES
 
 _TIMEOUT_S: Final = 10.0
+_LOOK_AGAIN_MS: Final = 20
 _MESSAGE_BYTES_MAX: Final = 256
 _CREDENTIALS: Final = struct.Struct("3i")
 # The numbers of linux/capability.h.
@@ -36,21 +41,31 @@ class Birth:
         self._own.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._own.settimeout(_TIMEOUT_S)
         self.pid = 0
+        self.took_s = 0.0  # without what lies between its two steps, which is not its own
+        self._began_at = time.perf_counter()
+        self._pidfd: int | None = None
         self._made: os.stat_result | None = None
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        """Let go; where it came to nothing, end and collect it."""
         self._own.close()
         self.its.close()
+        if self._pidfd is not None:
+            if error is not None:
+                _end(self._pidfd)
+            os.close(self._pidfd)
 
     def wait_until_born(self, user_namespace: int) -> None:
         """Wait for the first process of a new pid namespace inside ``user_namespace``. Raises ``BirthError``."""
         self.its.close()
         self.pid = self._hear(b"born")
+        self.took_s += time.perf_counter() - self._began_at
         made = self._made = os.fstat(user_namespace)
         try:
+            self._pidfd = os.pidfd_open(self.pid)
             entered = Path(f"/proc/{self.pid}/ns/user").stat()
             numbers = _status(self.pid)["NSpid"].split()
         except OSError as error:
@@ -58,18 +73,20 @@ class Birth:
         if not _is_same(entered, made) or len(numbers) < 2 or numbers[-1] != "1":
             raise BirthError("the fork is not in the namespaces that it should be in")
 
-    def enter(self, arguments: list[str], runtime_pid: int) -> None:
+    def enter(self, arguments: list[str], log: int, runtime_pid: int) -> None:
         """Let it join the namespaces of the OCI runtime's process and become the agent. Raises ``BirthError``."""
+        began_at = time.perf_counter()
         text = json.dumps({"arguments": arguments}).encode()
         with ExitStack() as opened:
             # Not the process itself: nobody but root may enter by a process that cannot be traced, as this one.
             try:
                 namespaces = [_open(opened, Path(f"/proc/{runtime_pid}/ns/{name}")) for name in _JOINED]
-                socket.send_fds(self._own, [text], namespaces, socket.MSG_NOSIGNAL)
+                socket.send_fds(self._own, [text], [log, *namespaces], socket.MSG_NOSIGNAL)
             except OSError as error:
                 raise BirthError(f"the fork is gone: {error}") from error
         if self._hear(b"ready") != self.pid:
             raise BirthError("another process speaks for the fork")
+        self.took_s += time.perf_counter() - began_at
 
     def check_walls(self, runtime_pid: int, first_host_id: int) -> None:
         """Look at the agent from outside: it must be what the OCI runtime would have made. Raises ``BirthError``."""
@@ -114,6 +131,17 @@ class Birth:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS) and said == word:
                 return int(_CREDENTIALS.unpack(data)[0])
         raise BirthError(f"the fork says {said!r}" if said else "the fork ended too early")
+
+
+def _end(pidfd: int) -> None:
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    deadline = time.monotonic() + _TIMEOUT_S
+    while not poll.poll(_LOOK_AGAIN_MS) and time.monotonic() < deadline:
+        orphans.collect()
+    orphans.collect()
 
 
 def _open(opened: ExitStack, namespace: Path) -> int:

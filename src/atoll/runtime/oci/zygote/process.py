@@ -85,9 +85,9 @@ class ZygoteProcess:
         finally:
             os.close(log)
 
-    def fork(self, channel: socket.socket, user_namespace: int, listener: socket.socket, log: int) -> None:
+    def fork(self, channel: socket.socket, user_namespace: int, listener: socket.socket) -> None:
         """Ask for a fork that speaks on ``channel``. Raises ``ZygoteError``."""
-        rights = array.array("i", [channel.fileno(), user_namespace, listener.fileno(), log])
+        rights = array.array("i", [channel.fileno(), user_namespace, listener.fileno()])
         try:
             with self._lock:
                 self._control.sendmsg([b"fork"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)], socket.MSG_NOSIGNAL)
