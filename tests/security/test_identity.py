@@ -101,9 +101,9 @@ def test_only_loopback_is_there(shared_cell: Cell) -> None:
     assert code == 0, output
 
 
-def test_it_is_called_sandbox_and_knows_no_name_server(shared_cell: Cell) -> None:
-    _, output = shared_cell.people("hostname; cat /etc/hostname; grep -c nameserver /etc/resolv.conf")
-    assert output.split() == ["sandbox", "sandbox", "0"]
+def test_it_is_called_sandbox_and_knows_no_name_server_but_its_own(shared_cell: Cell) -> None:
+    _, output = shared_cell.people("hostname; cat /etc/hostname; grep nameserver /etc/resolv.conf")
+    assert output.split() == ["sandbox", "sandbox", "nameserver", "127.0.0.1"]  # where nobody listens
 
 
 def test_devices_are_the_everyday_ones(shared_cell: Cell) -> None:
