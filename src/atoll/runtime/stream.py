@@ -30,64 +30,114 @@ async def stream_from_socket(sock: socket.socket) -> Stream:
 
 
 class SocketStream:
-    """Reads and writes go straight to the kernel: what ``write`` took is in the socket, nothing is read ahead."""
+    """Reads and writes go straight to the kernel: what ``write`` took is in the socket, nothing is read ahead.
+
+    Belongs to the event loop that made it, which goes on watching the socket from one read to the next: to begin and
+    end that takes the loop far longer than the read itself.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._operations = 0
+        self._loop = asyncio.get_running_loop()
+        self._reader: asyncio.Future[None] | None = None
+        self._is_watched = False
+        self._writes = 0
         self._closed = False
 
     async def read(self, size_max: int) -> bytes:
-        """Give 1 to ``size_max`` bytes, or none at the end. Raises ``ConnectionError`` when it broke."""
-        if self._closed:
-            return b""
-        with self._operation():
-            return await asyncio.get_running_loop().sock_recv(self._socket, size_max)
+        """Give 1 to ``size_max`` bytes, or none at the end. Raises ``ConnectionError`` when it broke.
+
+        One at a time.
+        """
+        data = self._receive(size_max)
+        if data:
+            await asyncio.sleep(0)  # whoever always finds something must let others have their turn
+            return data
+        while data is None:
+            await self._readable()
+            data = self._receive(size_max)
+        return data
 
     async def write(self, data: bytes) -> None:
         """Take all of ``data``, waiting while the other side does not read. Raises ``ConnectionError``."""
         if self._closed:
             raise ConnectionResetError("the stream is closed")
-        with self._operation():
-            await asyncio.get_running_loop().sock_sendall(self._socket, data)
+        self._writes += 1
+        try:
+            with _as_connection_error():
+                await self._loop.sock_sendall(self._socket, data)
+        finally:
+            self._writes -= 1
+            self._release()
 
     def is_quiet(self) -> bool:
         """Tell whether the connection stands and nothing has come that was not read, without waiting."""
         if self._closed:
             return False
         try:
-            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
+            return _receive(self._socket, 1, socket.MSG_PEEK) is None
         except OSError:
             return False
-        return False  # something came, or the end did
 
     async def aclose(self) -> None:
         """Hang up at once and wake whoever waits in a read or a write. Never raises; may be repeated."""
         if self._closed:
             return
         self._closed = True
+        self._unwatch()
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._release()
 
-    @contextmanager
-    def _operation(self) -> Iterator[None]:
-        self._operations += 1
+    def _receive(self, size_max: int) -> bytes | None:
+        if self._closed:
+            return b""
+        with _as_connection_error():
+            return _receive(self._socket, size_max)
+
+    async def _readable(self) -> None:
+        self._reader = self._loop.create_future()
+        if not self._is_watched:
+            self._loop.add_reader(self._socket, self._on_readable)
+            self._is_watched = True
         try:
-            yield
-        except OSError as error:
-            if isinstance(error, ConnectionError):
-                raise
-            raise ConnectionError(str(error)) from error
+            await self._reader
         finally:
-            self._operations -= 1
-            if self._closed:
-                self._release()
+            self._reader = None
+
+    def _on_readable(self) -> None:
+        if self._reader is None or self._reader.done():
+            self._unwatch()  # or it would be told again and again
+        else:
+            self._reader.set_result(None)
+
+    def _unwatch(self) -> None:
+        if self._is_watched:
+            self._loop.remove_reader(self._socket)
+            self._is_watched = False
 
     def _release(self) -> None:
         # A descriptor that the event loop still watches must not be closed: its number may be another's by the
-        # time the loop looks at it again. The last operation to end closes it; the shutdown has woken them all.
-        if self._operations == 0:
+        # time the loop looks at it again. The last write to end closes it; the shutdown has woken them all.
+        if self._closed and self._writes == 0:
             self._socket.close()
+
+
+def _receive(sock: socket.socket, size_max: int, flags: int = 0) -> bytes | None:
+    """Give what has come, nothing at the end, ``None`` while there is neither. Raises ``OSError``."""
+    try:
+        return sock.recv(size_max, flags)
+    except BlockingIOError:
+        return None
+
+
+@contextmanager
+def _as_connection_error() -> Iterator[None]:
+    try:
+        yield
+    except ConnectionError:
+        raise
+    except OSError as error:
+        raise ConnectionError(str(error)) from error
