@@ -2,11 +2,10 @@
 
     python -m benchmarks.all
 
-Takes about a quarter of an hour. The machine should do nothing else meanwhile: the load before each script is part of
-its result. Needs root and the default image; ``scripts/bench`` sees to both.
+Takes about a quarter of an hour. The machine should do nothing else meanwhile: how busy it was before each script is
+part of its result. Needs root and the default image; ``scripts/bench`` sees to both.
 """
 
-import os
 import subprocess
 import sys
 import time
@@ -18,14 +17,12 @@ from benchmarks.arguments import arguments
 from benchmarks.promises import PROMISES
 from benchmarks.report import RESULTS
 
-BUSY_LOAD: Final = 0.5
+REST_S: Final = 5.0  # between scripts, for what a server leaves to the kernel to tidy up
 
 
 def main() -> None:
     """Run all of them; the exit code is 1 when a run failed or a promise is not kept."""
     options = arguments(__doc__).parse_args()
-    if os.getloadavg()[0] > BUSY_LOAD:
-        print(f"This machine is not quiet (load {os.getloadavg()[0]:.1f}): the figures will say less.", flush=True)
     failed = run_all(scripts(), ["--results", str(options.results)])
     if options.results == RESULTS:
         specification.main()
@@ -51,6 +48,7 @@ def run_all(names: Sequence[str], options: Sequence[str]) -> list[str]:
         print(f"   ({time.monotonic() - began:.0f} s)", flush=True)
         if done.returncode:
             failed.append(name)
+        time.sleep(REST_S)
     return failed
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -65,15 +66,33 @@ class Report:
 
 
 def machine() -> dict[str, object]:
-    """Describe the machine, as far as it explains a figure; the load is that of the last minute."""
+    """Describe the machine, as far as it explains a figure.
+
+    The load is that of the last minute, which may have been ours; how busy the CPUs are is looked at for a second now.
+    """
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "name": f"{_cpu_model()}, {os.cpu_count()} cores, {memory_bytes >> 30} GiB",
         "kernel": platform.release(),
         "python": platform.python_version(),
         "load_before": round(os.getloadavg()[0], 2),
+        "busy_percent_before": _busy_percent(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _busy_percent(look_s: float = 1.0) -> int:
+    """Give the share of all CPUs' time that something used."""
+    before, idle_before = _cpu_ticks()
+    time.sleep(look_s)
+    after, idle_after = _cpu_ticks()
+    return round(100 * (1 - (idle_after - idle_before) / max(after - before, 1)))
+
+
+def _cpu_ticks(stat: Path = Path("/proc/stat")) -> tuple[int, int]:
+    """Give the ticks of all CPUs so far, and those of them in which there was nothing to do."""
+    ticks = [int(word) for word in stat.read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
+    return sum(ticks), ticks[3] + ticks[4]
 
 
 def line(row: Row) -> str:

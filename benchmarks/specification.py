@@ -67,7 +67,7 @@ def specification_page(verdicts: Sequence[Verdict]) -> str:
             for verdict in verdicts
         ),
         "\n## Measured on\n\n",
-        "| script | when (UTC) | load before | machine | kernel | settings besides the defaults |\n",
+        "| script | when (UTC) | CPUs busy before | machine | kernel | settings besides the defaults |\n",
         "|---|---|---|---|---|---|\n",
     ]
     scripts = dict.fromkeys(verdict.promise.script for verdict in verdicts)
@@ -88,7 +88,9 @@ def readme_table(verdicts: Iterable[Verdict]) -> str:
         [
             "| | promised | measured |\n|---|---|---|\n",
             *lines,
-            f"\nMeasured on {'; '.join(sorted(machines))}; {' to '.join(dict.fromkeys([days[0], days[-1]]))}.\n",
+            f"\nMeasured on {'; '.join(sorted(machines))}; {' to '.join(dict.fromkeys([days[0], days[-1]]))}",
+            ", while the machine was busy with other work, too" if any(v.is_of_a_busy_machine for v in shown) else "",
+            ".\n",
         ]
     )
 
@@ -119,7 +121,8 @@ def outcome(verdict: Verdict) -> str:
     if verdict.is_reached:
         return "reached"
     why = verdict.promise.why
-    return f"**not reached**: [why]({why})" if why else "**not reached**"
+    reason = f": [why]({why})" if why else ""
+    return f"**not reached**{reason}{', on a busy machine' if verdict.is_of_a_busy_machine else ''}"
 
 
 def source(verdict: Verdict) -> str:
@@ -132,8 +135,8 @@ def _machine_line(script: str, result: Result) -> str:
     machine = result["machine"]
     settings = ", ".join(f"`{name} = {value}`" for name, value in result.get("settings", {}).items())
     when = machine["at"].replace("T", " ").removesuffix("+00:00")
-    load = machine.get("load_before", "")
-    return f"| {script} | {when} | {load} | {machine['name']} | {machine['kernel']} | {settings} |\n"
+    busy = f"{machine['busy_percent_before']} %"
+    return f"| {script} | {when} | {busy} | {machine['name']} | {machine['kernel']} | {settings} |\n"
 
 
 def _kind(bound: Bound) -> str:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.promises import Bound, Promise
+
+BUSY_PERCENT: Final = 15
 
 Result = Mapping[str, Any]
 """The content of a file in ``results``."""
@@ -46,6 +48,12 @@ class Verdict:
     def is_reached(self) -> bool:
         """Tell whether every bound holds."""
         return all(reading.is_reached for reading in self.readings)
+
+    @property
+    def is_of_a_busy_machine(self) -> bool:
+        """Tell whether something else had a good part of the CPUs when the script began."""
+        busy_percent: int = self.machine["busy_percent_before"]
+        return busy_percent > BUSY_PERCENT
 
     @property
     def measured_at(self) -> datetime:

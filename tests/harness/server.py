@@ -194,7 +194,7 @@ class AtollServer:
         try:
             if self._launcher is not None:
                 self.stop()
-            self.atoll("down")
+            self.atoll("down", timeout_s=300)  # there may be hundreds of sandboxes
             wait_until(lambda: not self._held(), what="everything freed", timeout_s=10)
         except TimeoutError:
             raise AssertionError(f"left behind after stop and down: {self._held()}") from None

@@ -11,6 +11,7 @@ RESULT: dict[str, Any] = {
         "kernel": "6.1",
         "python": "3.11.2",
         "load_before": 0.1,
+        "busy_percent_before": 2,
         "at": "2026-11-22T01:02:03+00:00",
     },
     "settings": {"pool_max": 0},

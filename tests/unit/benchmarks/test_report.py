@@ -18,7 +18,7 @@ def test_the_file(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "results/example.json").read_text())
     assert result["script"] == "example"
     assert result["settings"] == {"pool_max": 0}
-    assert {"name", "kernel", "python", "load_before", "at"} <= result["machine"].keys()
+    assert {"name", "kernel", "python", "load_before", "busy_percent_before", "at"} <= result["machine"].keys()
     assert result["figures"] == [
         {
             "name": "quick",

@@ -27,6 +27,14 @@ def test_failures_are_told() -> None:
     assert outcome(verdict) == "**not reached**"
 
 
+def test_a_busy_machine_is_told() -> None:
+    busy = {**RESULT, "machine": {**RESULT["machine"], "busy_percent_before": 60}}
+    missed, kept = judge(promise(p50("call", 1)), busy), judge(promise(p50("call", 3)), busy)
+    assert outcome(missed) == "**not reached**, on a busy machine"
+    assert outcome(kept) == "reached"
+    assert "2026-11-22, while the machine was busy with other work, too.\n" in readme_table([kept])
+
+
 def test_nothing_measured() -> None:
     assert measured(judge(promise(p50("nothing", 1)), RESULT)) == "p50 nothing; 5 of 5 failed"
 
