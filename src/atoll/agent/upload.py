@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Final
 
 from atoll.agent.errors import AgentMisbehavedError, AgentOverdueError
 from atoll.agent.exchange import Exchange, frames_of
 from atoll.agent.fields import Fields
 from atoll.agent.patience import Patience
-from atoll.guest.protocol import DATA_BYTES_MAX, FrameType, encode
+from atoll.guest.protocol import FrameType, encode
+
+# Half of what an agent takes: sandboxes outlive the server, and those that were started by an older one take no more.
+FRAME_BYTES_MAX: Final = 256 * 1024
 
 
 class Upload:
@@ -51,7 +55,7 @@ class Upload:
 
     async def _send(self) -> None:
         async for chunk in self._chunks:
-            for frame in frames_of(chunk, DATA_BYTES_MAX):
+            for frame in frames_of(chunk, FRAME_BYTES_MAX):
                 if not await self._send_frame(frame):
                     return
         self._end_begun = True

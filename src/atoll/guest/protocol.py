@@ -42,7 +42,9 @@ from typing import Any, Final
 PROTOCOL_VERSION: Final = 1
 DATA_ROOT: Final = "/mnt/data"
 
-DATA_BYTES_MAX: Final = 256 * 1024
+# What a frame of a file costs both sides is much the same for any size: larger ones, fewer turns.
+DATA_BYTES_MAX: Final = 512 * 1024
+TEXT_BYTES_MAX: Final = 256 * 1024
 JSON_BYTES_MAX: Final = 8 * 1024 * 1024
 IMAGE_BYTES_MAX: Final = 16 * 1024 * 1024
 
@@ -73,8 +75,8 @@ PAYLOAD_BYTES_MAX: Final[dict[FrameType, int]] = {
     FrameType.REQUEST: JSON_BYTES_MAX,
     FrameType.DATA: DATA_BYTES_MAX,
     FrameType.END: 0,
-    FrameType.STDOUT: DATA_BYTES_MAX,
-    FrameType.STDERR: DATA_BYTES_MAX,
+    FrameType.STDOUT: TEXT_BYTES_MAX,
+    FrameType.STDERR: TEXT_BYTES_MAX,
     FrameType.IMAGE: IMAGE_BYTES_MAX,
     FrameType.EVENT: JSON_BYTES_MAX,
     FrameType.RESULT: JSON_BYTES_MAX,
@@ -156,12 +158,12 @@ class FrameDecoder:
         """How many bytes of an unfinished frame are held."""
         return len(self._held) - self._position
 
-    def read_bytes(self, most: int) -> int:
-        """How many bytes to read next, at most ``most``: up to the header that follows a ``DATA`` frame.
+    def read_bytes(self, otherwise: int) -> int:
+        """How many bytes to read next: within ``DATA`` as many as are missing of it, and the header that follows.
 
-        Whoever reads more cuts every frame in two.
+        Whoever reads more cuts every frame in two; whoever reads less takes more turns than there are frames.
         """
-        return min(most, self._data_left + _HEADER.size) if self._data_left else most
+        return self._data_left + _HEADER.size if self._data_left else otherwise
 
     def _hold(self, data: bytes) -> None:
         if not self.buffered_bytes:

@@ -28,7 +28,7 @@ _FOLDER_FLAGS: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _RECEIVE_BYTES: Final = 256 * 1024
 # As much as the kernel lets be on its way to the host: with less, the two take turns instead of working side by side.
-_SOCKET_BYTES: Final = 1024 * 1024
+_SOCKET_BYTES: Final = 2 * 1024 * 1024
 # How many bytes of an upload may wait to be written to the disk. Left to itself the kernel begins when a tenth of the
 # machine's memory waits, or when the sandbox's own is full and all has to stop for it.
 _UNWRITTEN_BYTES_MAX: Final = 8 * 1024 * 1024

@@ -16,7 +16,7 @@ from atoll.agent.outcome import OutcomeType
 from atoll.agent.patience import Patience
 from atoll.agent.python import AgentPythonEnded
 from atoll.agent.shell import AgentCommandEnded, AgentShellEnded
-from atoll.guest.protocol import DATA_BYTES_MAX, FrameDecoder, FrameType, encode, encode_json
+from atoll.guest.protocol import DATA_BYTES_MAX, TEXT_BYTES_MAX, FrameDecoder, FrameType, encode, encode_json
 from atoll.model.calls import CommandOutput, Logs
 from atoll.runtime.contract import SandboxNotRunningError, Stream
 from atoll.runtime.stream import stream_from_socket
@@ -370,7 +370,7 @@ class TestCalls:
             await agent.request()
             with contextlib.suppress(ConnectionError):
                 while True:
-                    await agent.say(encode(FrameType.STDOUT, b"x" * DATA_BYTES_MAX))
+                    await agent.say(encode(FrameType.STDOUT, b"x" * TEXT_BYTES_MAX))
 
         received = []
 
