@@ -271,3 +271,23 @@ def test_reboot_then_delete_without_use(make_server: MakeServer) -> None:
     server.start()
     api.delete(container_id)
     wait_until(lambda: not server.sandboxes_on_disk, what="its disk removed")
+
+
+def test_a_killed_server_forgets_at_most_a_second_of_use(make_server: MakeServer) -> None:
+    server = make_server("plain")
+    api = server.api()
+    used = [api.create(name)["id"] for name in "ab"]
+    began = api.retrieve(used[0])["last_active_at"]
+    for round_number in range(1, 4):
+
+        def use(until: int = began + 2 * round_number) -> bool:
+            moments = [api.retrieve(container_id)["last_active_at"] for container_id in used]  # each of them is used
+            return bool(min(moments) >= until)
+
+        wait_until(use, what="uses in another second")
+        before = {item["id"]: item["last_active_at"] for item in api.containers()}
+        server.kill("server")
+        server.wait_healthy()
+        after = {item["id"]: item["last_active_at"] for item in api.containers()}
+        assert after.keys() == before.keys()
+        assert max(before[name] - after[name] for name in before) <= 1

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from atoll.model.containers import Container
+from atoll.cancellation import finish
+from atoll.model.containers import Container, ContainerStatus
 from atoll.model.errors import NotFoundError
 from atoll.model.ids import ContainerId, ProjectId, is_id
 from atoll.service.activity import Activity
@@ -20,19 +21,40 @@ class Access:
 
     async def find(self, project_id: ProjectId, container_id: str) -> Container:
         """Give a container as it counts now. Raises ``NotFoundError``."""
+        return self._activity.seen(await self._row(project_id, container_id))
+
+    @asynccontextmanager
+    async def use(self, project_id: ProjectId, container_id: str) -> AsyncIterator[Container]:
+        """Hold a container while it is used. Raises ``NotFoundError``, ``ContainerExpiredError``."""
+        row = await self._row(project_id, container_id)
+        with self._activity.hold(row) as container:
+            keeping = self._activity.keep(row, container)
+            try:
+                yield container
+            finally:
+                if keeping is not None:
+                    await finish(keeping)
+
+    async def look(self, project_id: ProjectId, container_id: str) -> Container:
+        """Give a container, which counts as use while it can be used. Raises ``NotFoundError``."""
+        row = await self._row(project_id, container_id)
+        seen = self._activity.seen(row)
+        if seen.status is ContainerStatus.EXPIRED:
+            return seen
+        used = self._activity.touch(row)
+        keeping = self._activity.keep(row, used)
+        if keeping is not None:
+            await finish(keeping)
+        return used
+
+    async def _row(self, project_id: ProjectId, container_id: str) -> Container:
         if not is_id("cntr_", container_id):
             raise no_container(container_id)
         known = ContainerId(container_id)
         container = await self._database.read(lambda connection: containers.find(connection, project_id, known))
         if container is None:
             raise no_container(container_id)
-        return self._activity.seen(container)
-
-    @asynccontextmanager
-    async def use(self, project_id: ProjectId, container_id: str) -> AsyncIterator[Container]:
-        """Hold a container while it is used. Raises ``NotFoundError``, ``ContainerExpiredError``."""
-        with self._activity.hold(await self.find(project_id, container_id)) as container:
-            yield container
+        return container
 
 
 def no_container(container_id: str) -> NotFoundError:

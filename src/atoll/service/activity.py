@@ -1,14 +1,18 @@
 """Who is used, and until when it may be: the newest ``last_active_at`` of every container.
 
 Touches are kept in memory and written twice a second by the reconciler, many in one transaction: a call of a
-millisecond must not wait for a disk. A server that is killed forgets at most that second.
+millisecond must not wait for a disk. A server that is killed forgets at most a second: a use that comes later than that
+after the last one that is written, so that forgetting it would go further back, is written before it is answered.
 """
 
+import asyncio
 import dataclasses
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from atoll.model.containers import Container, ContainerStatus
 from atoll.model.errors import ContainerExpiredError
@@ -16,6 +20,9 @@ from atoll.model.ids import ContainerId
 from atoll.service.signals import Signals
 from atoll.store import containers
 from atoll.store.database import Database
+
+_LOG = logging.getLogger(__name__)
+_FORGOTTEN_S_MAX: Final = 1
 
 
 class Activity:
@@ -32,6 +39,8 @@ class Activity:
         self._touched: dict[ContainerId, int] = {}
         # Written just now: a row that was read before the write still needs them.
         self._written: dict[ContainerId, int] = {}
+        self._kept: dict[ContainerId, int] = {}  # by the last write that is known to be on disk
+        self._one_flush = asyncio.Lock()
         self._holds: Counter[ContainerId] = Counter()
 
     def now(self) -> int:
@@ -73,6 +82,15 @@ class Activity:
         finally:
             self._release(held.id)
 
+    def keep(self, row: Container, used: Container) -> "asyncio.Task[None] | None":
+        """Begin to write a use that forgetting would set back by more than a second from its row; the caller awaits it.
+
+        ``None`` where there is no need: what is used all the time is written by the reconciler in time.
+        """
+        if used.last_active_at - row.last_active_at <= _FORGOTTEN_S_MAX:
+            return None
+        return asyncio.create_task(self._keep(used.id, used.last_active_at), name=f"keep {used.id}")
+
     def forget(self, container_id: ContainerId) -> None:
         """Drop what is known of a container that is no more."""
         self._touched.pop(container_id, None)
@@ -80,6 +98,19 @@ class Activity:
 
     async def flush(self) -> None:
         """Write what was touched. What is held counts as used now, so its rows never come due."""
+        async with self._one_flush:
+            await self._flush()
+
+    async def _keep(self, container_id: ContainerId, moment: int) -> None:
+        """Write one use, with all others that wait. What was done is answered for even when this fails."""
+        try:
+            async with self._one_flush:
+                if self._kept.get(container_id, 0) < moment - _FORGOTTEN_S_MAX:
+                    await self._flush()
+        except Exception:  # noqa: BLE001 - whatever it is, the reconciler goes on trying
+            _LOG.exception("the last use of %s is not written yet", container_id)
+
+    async def _flush(self) -> None:
         moments = self._touched | {key: self._held_until(key) for key in self._holds}
         self._written, self._touched = moments, {}
         if not moments:
@@ -89,6 +120,7 @@ class Activity:
         except BaseException:
             self._touched = moments | self._touched
             raise
+        self._kept = moments
 
     def _newest(self, container: Container) -> int:
         key = container.id

@@ -98,10 +98,7 @@ class Containers:
 
     async def retrieve(self, project_id: ProjectId, container_id: str) -> Container:
         """Give a container, expired ones too; looking at a running one counts as use. Raises ``NotFoundError``."""
-        container = await self._access.find(project_id, container_id)
-        if container.status is ContainerStatus.EXPIRED:
-            return container
-        return self._activity.touch(container)
+        return await self._access.look(project_id, container_id)
 
     async def change(self, project_id: ProjectId, container_id: str, wanted: ContainerChange) -> Container:
         """Change a running container. A network policy counts for the next connection, and connections that it does
