@@ -109,8 +109,8 @@ def check_create_is_refused(target: Target) -> None:
             client.containers.create(name="x", extra_body={"colour": "blue"})
         assert caught[0].code == "unknown_parameter"
         assert caught[0].param == "colour"
-        with refused(openai.BadRequestError, "network_policy|allowlist|egress"):
-            policy = {"type": "allowlist", "allowed_domains": ["example.com"]}
+        with refused(openai.BadRequestError, "allowed_domains|allowlist"):
+            policy = {"type": "allowlist", "allowed_domains": ["https://example.com/"]}
             client.containers.create(name="x", extra_body={"network_policy": policy})
         with refused(openai.BadRequestError, "skill"):
             skills = [{"type": "skill_reference", "skill_id": "skill_1"}]
