@@ -80,11 +80,24 @@ def test_what_is_left_running_is_named_when_it_fills_the_container(box: str, oci
     """Nothing fails in the first call, everything in the second, because of the first."""
     (first,) = oci_api.shell(box, "for _ in $(seq 200); do sleep 1000 <&- >&- 2>&- & done")
     assert first["stderr"] == ""
-    second = oci_api.shell(box, "for _ in $(seq 100); do sleep 1000 <&- >&- 2>/dev/null & done", "true")
-    assert PROCESSES_LIMIT in second[0]["stderr"]
-    assert "A restart of the container ends them all" in second[0]["stderr"]
+    (second,) = oci_api.shell(box, "for _ in $(seq 100); do sleep 1000 <&- >&- 2>/dev/null & done")
+    assert PROCESSES_LIMIT in second["stderr"]
+    assert "A restart of the container ends them all" in second["stderr"]
     oci_api.send("POST", f"/containers/{box}/restart").raise_for_status()
     assert oci_api.logs(box, "print('quiet')") == "quiet\n"
+
+
+def test_files_of_a_container_full_of_processes(box: str, oci_api: Api) -> None:
+    """Reading one needs a process, too; nobody's are ended for that, so the answer says what would help."""
+    kept = oci_api.file_at(box, "/mnt/data/kept.txt")["id"]
+    fill = "import subprocess\ntry:\n    while True: subprocess.Popen(['sleep', '1000'])\nexcept OSError: pass"
+    oci_api.logs(box, fill, timeout_ms=30_000)
+    refused = oci_api.send("GET", f"/containers/{box}/files/{kept}/content")
+    assert refused.status_code == 429, refused.text
+    assert "restart" in refused.json()["error"]["message"]
+    oci_api.send("POST", f"/containers/{box}/restart").raise_for_status()
+    assert oci_api.content(box, kept) == b"kept"
+    assert PROCESSES_LIMIT in oci_api.logs(box, "print(1)"), "the download was one that could not be started"
 
 
 def test_fork_bomb_in_python(box: str, oci_api: Api) -> None:

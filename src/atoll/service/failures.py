@@ -72,6 +72,11 @@ def _refused(error: AgentRefusedError) -> AtollError:
                 param="file",
             )
         case "busy":
-            return BusyError("The container is busy with another operation.", retry_after_s=1, reason="container_busy")
+            return BusyError(
+                "The container is busy with another operation, or its processes leave no room for this one; then a "
+                "restart of the container ends them.",
+                retry_after_s=1,
+                reason="container_busy",
+            )
         case _:
             return SandboxFailedError(f"The container's sandbox refused: {error.message}")
