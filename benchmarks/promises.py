@@ -88,6 +88,7 @@ PROMISES: Final = (
         script="calls",
         bounds=(p50("1+1 in a live container", 2), ratio("1+1 in a live container / GET /health", "at most", 4)),
         in_readme=True,
+        why="docs/decisions/cheap-calls.md",
     ),
     Promise(
         text="A shell call that runs `true`",
