@@ -45,7 +45,7 @@ os.setgroups([])
 prctl(4, 0)   # PR_SET_DUMPABLE
 prctl(8, 1)   # PR_SET_KEEPCAPS, over the change of user
 prctl(38, 1)  # PR_SET_NO_NEW_PRIVS
-keep(6, 7, 21)  # CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN
+keep(5, 6, 7, 21)  # CAP_KILL, for what goes with it; CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 helper = os.getpid()
 control.send(b"ready")
