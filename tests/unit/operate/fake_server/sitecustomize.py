@@ -16,7 +16,7 @@ from typing import Any
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-def create_app(settings: Any, *, first_key: str | None = None) -> Any:
+def create_app(settings: Any, *, first_key: str | None = None, vault_key: str | None = None) -> Any:
     """Give an ASGI application."""
 
     async def app(scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, Any]]], send: Send) -> None:
