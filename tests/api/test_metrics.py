@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from atoll.api.metrics import Metrics
 from atoll.model.calls import CallStarted, EndCause, Logs, PythonEnded, PythonEvent
+from atoll.model.egress_decision import EgressCounts, EgressReason
 from atoll.model.errors import BusyError, NotFoundError, RefusalReason
 from atoll.model.ids import CallId
 from atoll.model.runtime_metrics import Durations, RuntimeMetrics
@@ -19,6 +20,9 @@ from tests.api.scripted import Script
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/metrics.md").read_text()
 ROW = re.compile(r"^\| `((?:atoll|process)_\w+)` \| (\w+) \|([^|]*)\|", re.MULTILINE)
+EGRESS = EgressCounts(
+    sandboxes=1, connections_open=1, decisions={EgressReason.ALLOWED: 1}, bytes_sent=1, bytes_received=1
+)
 EVERYTHING = RuntimeMetrics(starts={"ready": Durations(), "forked": Durations(), "cold": Durations()})
 
 
@@ -29,8 +33,10 @@ class Clock:
         return self.now
 
 
-def families(metrics: Metrics, runtime: RuntimeMetrics | None = None) -> dict[str, Metric]:
-    text = metrics.render(containers_running=0, runtime=runtime).decode()
+def families(
+    metrics: Metrics, runtime: RuntimeMetrics | None = None, egress: EgressCounts | None = None
+) -> dict[str, Metric]:
+    text = metrics.render(containers_running=0, runtime=runtime, egress=egress).decode()
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 
@@ -51,7 +57,7 @@ async def test_the_page_says_of_every_metric_what_it_is() -> None:
     metrics = used(Metrics())
     await drive(metrics, Clock())
     told = {}
-    for family in families(metrics, EVERYTHING).values():
+    for family in families(metrics, EVERYTHING, EGRESS).values():
         if family.name.endswith("_created"):
             continue
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
