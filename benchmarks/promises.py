@@ -64,6 +64,7 @@ PROMISES: Final = (
         script="first_output",
         bounds=(p50("create to first output, pool warm", 12), p99("create to first output, pool warm", 40)),
         in_readme=True,
+        why="docs/decisions/zygote.md",
     ),
     Promise(
         text="The same, 50 at once",
@@ -76,6 +77,7 @@ PROMISES: Final = (
         script="first_output",
         bounds=(p50("create to first output, no pool", 80),),
         in_readme=True,
+        why="docs/decisions/zygote.md",
     ),
     Promise(
         text='A fresh process of `python3 -c "import pandas"`, against the first of these in one run',
@@ -95,6 +97,7 @@ PROMISES: Final = (
         script="calls",
         bounds=(p50("shell_calls with true", 5),),
         in_readme=True,
+        why="docs/decisions/cheap-calls.md",
     ),
     Promise(
         text="Containers made and deleted, for 60 seconds on end",
