@@ -72,7 +72,8 @@ def test_fork_bomb_in_the_background(box: str, oci_api: Api) -> None:
 
     wait_until(is_said, what="a word about the limit of processes")
     oci_api.send("POST", f"/containers/{box}/restart").raise_for_status()
-    assert oci_api.logs(box, "print('quiet')").splitlines()[-1] == "quiet"
+    # The bomb met the limit until it was ended, which may be said after the first output since.
+    assert "quiet" in oci_api.logs(box, "print('quiet')").splitlines()
     assert oci_api.logs(box, "print('quiet')") == "quiet\n", "the limit is named once, and nothing is left of the bomb"
 
 

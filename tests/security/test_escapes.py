@@ -96,7 +96,7 @@ def test_the_hosts_files_are_out_of_reach(shared_cell: Cell, who: Who) -> None:
 
 def test_two_sandboxes_do_not_see_each_other(shared_cell: Cell, cell: Cell) -> None:
     cell.people("echo mine > /mnt/data/mine; echo mine > /tmp/mine; nohup sleep 300 >/dev/null 2>&1 &")
-    code, output = shared_cell.people("ls /mnt/data/mine /tmp/mine; ps -eo args | grep -c '[s]leep 300'")
+    code, output = shared_cell.people("ls /mnt/data/mine /tmp/mine 2>&1; ps -eo args | grep -c '[s]leep 300'")
     assert code != 0
     assert "0" in output.splitlines()
     assert cell.machine.init_pid(cell.id) != shared_cell.init_pid
