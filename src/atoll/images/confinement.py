@@ -17,10 +17,12 @@ import contextlib
 import ctypes
 import os
 import signal
-import struct
 import sys
 from pathlib import Path
 from typing import Final, NoReturn
+
+from atoll import mounts
+from atoll.mounts import Flags, Propagation
 
 FIRST_ID: Final = 0x6FFF0000  # the 65536 ids below those of the sandboxes
 IDS: Final = 65536
@@ -34,21 +36,6 @@ _CLONE_NEWUTS: Final = 0x04000000
 _CLONE_NEWIPC: Final = 0x08000000
 _CLONE_NEWUSER: Final = 0x10000000
 _CLONE_NEWPID: Final = 0x20000000
-_MS_REC: Final = 0x4000
-_MS_PRIVATE: Final = 1 << 18
-_MS_NOSUID: Final = 2
-_MS_NODEV: Final = 4
-_AT_FDCWD: Final = -100
-_AT_EMPTY_PATH: Final = 0x1000
-_OPEN_TREE_CLONE: Final = 1
-_MOVE_MOUNT_F_EMPTY_PATH: Final = 4
-_MOUNT_ATTR_RDONLY: Final = 0x1
-_MOUNT_ATTR_NOSUID: Final = 0x2
-_MOUNT_ATTR_NODEV: Final = 0x4
-_MOUNT_ATTR_IDMAP: Final = 0x100000
-_SYS_OPEN_TREE: Final = 428  # these three have one number on every architecture
-_SYS_MOVE_MOUNT: Final = 429
-_SYS_MOUNT_SETATTR: Final = 442
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -69,14 +56,10 @@ def main(arguments: list[str]) -> NoReturn:
     _die_with_parent(int(parent))
     _keep_descriptors_from_programs()
     user_namespace = _make_user_namespace()
-    _check(_libc.unshare(_CLONE_NEWNS), "unshare")
-    _mount(None, "/", None, _MS_REC | _MS_PRIVATE, None)
-    mapped = _clone_mount(rootfs, _MOUNT_ATTR_IDMAP, user_namespace)
-    given = _clone_mount(input_dir, _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_IDMAP, user_namespace)
-    _mount("tmpfs", "/tmp", "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777,size=1g")  # noqa: S108 - the mount itself
-    for mount, place in ((mapped, ROOTFS), (given, INPUT)):
-        place.mkdir(parents=True)
-        _move_mount(mount, place)
+    try:
+        _show_only(Path(rootfs), Path(input_dir), user_namespace)
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror} (the file system must support idmapped mounts: ext4, XFS, btrfs)")
     _enter(user_namespace, int(parent))
     os.environ.pop("PYTHONPATH", None)
     os.chdir("/")
@@ -99,6 +82,18 @@ def _keep_descriptors_from_programs() -> None:
         if int(name) > _STDERR:
             with contextlib.suppress(OSError):  # the one that listed them
                 os.set_inheritable(int(name), False)
+
+
+def _show_only(rootfs: Path, input_dir: Path, user_namespace: int) -> None:
+    """Put the two folders where the command finds them, in a mount namespace that the host does not see into."""
+    mounts.unshare(Propagation.PRIVATE)
+    mapped = mounts.clone_idmapped(rootfs, user_namespace)
+    given = mounts.clone_idmapped(input_dir, user_namespace, read_only=True)
+    mounts.mount("tmpfs", "/tmp", "tmpfs", Flags.NOSUID | Flags.NODEV, "mode=1777,size=1g")  # noqa: S108
+    for tree, place in ((mapped, ROOTFS), (given, INPUT)):
+        place.mkdir(parents=True)
+        mounts.attach(tree, place)
+        os.close(tree)
 
 
 def _make_user_namespace() -> int:
@@ -148,43 +143,6 @@ def _run_as_init(argv: list[str]) -> NoReturn:
 def _exit_status(wait_status: int) -> int:
     code = os.waitstatus_to_exitcode(wait_status)
     return code if code >= 0 else 128 - code
-
-
-def _clone_mount(folder: str, attributes: int, user_namespace: int) -> int:
-    """Give a detached mount of ``folder`` with ``attributes``, where ids are as the user namespace sees them."""
-    mount = _libc.syscall(
-        ctypes.c_long(_SYS_OPEN_TREE), _AT_FDCWD, folder.encode(), ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC)
-    )
-    _check(mount, f"open_tree {folder}")
-    wanted = attributes | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
-    attr = ctypes.create_string_buffer(struct.pack("QQQQ", wanted, 0, 0, user_namespace), 32)
-    _check(
-        _libc.syscall(
-            ctypes.c_long(_SYS_MOUNT_SETATTR), mount, b"", ctypes.c_uint(_AT_EMPTY_PATH), attr, ctypes.c_size_t(32)
-        ),
-        f"idmapped mount of {folder} (the file system must support it: ext4, XFS, btrfs)",
-    )
-    return int(mount)
-
-
-def _move_mount(mount: int, place: Path) -> None:
-    _check(
-        _libc.syscall(
-            ctypes.c_long(_SYS_MOVE_MOUNT),
-            mount,
-            b"",
-            _AT_FDCWD,
-            str(place).encode(),
-            ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH),
-        ),
-        f"mount on {place}",
-    )
-    os.close(mount)
-
-
-def _mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None) -> None:
-    encoded = [None if text is None else text.encode() for text in (source, target, kind, options)]
-    _check(_libc.mount(encoded[0], encoded[1], encoded[2], ctypes.c_ulong(flags), encoded[3]), f"mount {target}")
 
 
 def _check(result: int, what: str) -> None:

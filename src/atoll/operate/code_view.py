@@ -4,25 +4,16 @@ The server loads modules and data files after it became an ordinary user. Instea
 process gets a mount namespace of its own, in which a closed folder holds the program's own folders and nothing else.
 """
 
-import ctypes
 import os
 import sys
 import sysconfig
 from pathlib import Path
-from typing import Final
 
 import atoll
+from atoll import mounts
+from atoll.mounts import Flags, Propagation
 from atoll.operate.folders import first_closed
 from atoll.operate.system_user import SystemUser, UserError
-
-_CLONE_NEWNS: Final = 0x00020000
-_MS_RDONLY: Final = 1
-_MS_NOSUID: Final = 2
-_MS_NODEV: Final = 4
-_MS_REMOUNT: Final = 32
-_MS_BIND: Final = 4096
-_MS_REC: Final = 16384
-_MS_PRIVATE: Final = 1 << 18
 
 
 def open_to(user: SystemUser) -> None:
@@ -71,34 +62,21 @@ def _program_folders() -> list[Path]:
 
 def _mount_views(hidden: dict[Path, Path]) -> None:
     """Cover each closed folder by an empty one that holds only the program's folders."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    _check(libc.unshare(_CLONE_NEWNS))
-    _mount(libc, None, Path("/"), None, _MS_REC | _MS_PRIVATE)
+    mounts.unshare(Propagation.PRIVATE)
+    sealed = Flags.REMOUNT | Flags.BIND | Flags.READ_ONLY | Flags.NOSUID | Flags.NODEV
     # Opened only now: the kernel binds nothing from another namespace's mounts.
     handles = {folder: os.open(folder, os.O_PATH | os.O_CLOEXEC) for folder in hidden}
     for closed in sorted(set(hidden.values()), key=lambda path: len(path.parts)):
         if closed in hidden:
             continue  # the folder itself is closed: no view of it would be open
-        _mount(libc, "tmpfs", closed, "tmpfs", _MS_NOSUID | _MS_NODEV, data="mode=755,size=1m")
+        mounts.mount("tmpfs", closed, "tmpfs", Flags.NOSUID | Flags.NODEV, "mode=755,size=1m")
         for folder in (folder for folder, above in hidden.items() if above == closed):
             if Path(f"/proc/self/fd/{handles[folder]}").is_dir():
                 folder.mkdir(parents=True, exist_ok=True)
             else:
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 folder.touch()
-            _mount(libc, f"/proc/self/fd/{handles[folder]}", folder, None, _MS_BIND | _MS_REC)
-        _mount(libc, None, closed, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
+            mounts.mount(f"/proc/self/fd/{handles[folder]}", folder, None, Flags.BIND | Flags.RECURSIVE)
+        mounts.mount(None, closed, None, sealed)
     for handle in handles.values():
         os.close(handle)
-
-
-def _mount(
-    libc: ctypes.CDLL, source: str | None, target: Path, kind: str | None, flags: int, *, data: str = ""
-) -> None:
-    words = (None if word is None else os.fsencode(word) for word in (source, target, kind))
-    _check(libc.mount(*words, ctypes.c_ulong(flags), data.encode() or None))
-
-
-def _check(result: int) -> None:
-    if result != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

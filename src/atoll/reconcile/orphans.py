@@ -21,8 +21,8 @@ async def remove_orphans(services: Services) -> int:
     except SandboxFailedError:
         services.signals.orphans.set()  # nothing is known of what a supervisor that just died was making
         raise
-    named = await services.database.scan(lambda connection: containers.sandboxes_in_use(connection, observed))
-    orphans = sorted(observed - named)
+    named = await services.database.scan(lambda connection: containers.behind(connection, observed))
+    orphans = sorted(observed - named.keys())
     for orphan in orphans:
         _LOG.warning("sandbox %s belongs to no container; removing it", orphan)
     await abreast(services.sandboxes.discard, orphans)

@@ -200,17 +200,6 @@ async def forget_expired(connection: Connection, before: int, rows_max: int) -> 
     return (await connection.execute(delete(table).where(table.c.id.in_(old)))).rowcount
 
 
-async def sandboxes_in_use(connection: Connection, asked: Collection[SandboxId]) -> set[SandboxId]:
-    """Give those of ``asked`` that stand behind a container."""
-    wanted = sorted(asked)
-    used: set[SandboxId] = set()
-    for start in range(0, len(wanted), _IDS_PER_QUERY):
-        part = wanted[start : start + _IDS_PER_QUERY]
-        rows = await connection.execute(select(table.c.sandbox_id).where(table.c.sandbox_id.in_(part)))
-        used.update(SandboxId(row.sandbox_id) for row in rows)
-    return used
-
-
 async def newest_id(connection: Connection) -> str | None:
     """Give the largest id there is."""
     newest: str | None = (await connection.execute(select(sql.max(table.c.id)))).scalar_one()

@@ -8,6 +8,8 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 
+from atoll import mounts
+from atoll.mounts import Propagation
 from atoll.runtime.oci import machine_limits, system_calls
 from atoll.runtime.oci.engine import Engine
 from atoll.supervisor.server import SupervisorServer
@@ -70,6 +72,7 @@ def _open_engine(settings: SupervisorSettings) -> Engine:
         # Sandboxes inherit it: 1 keeps the kernel from handing their core dumps to a handler of the host (core(5)).
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     machine_limits.raise_all()
-    system_calls.unshare_mounts()
+    # A slave: what the host mounts later still shows up, and a disk can be unmounted without this process holding it.
+    mounts.unshare(Propagation.SLAVE)
     system_calls.adopt_orphans()
     return Engine(settings.oci)

@@ -66,7 +66,7 @@ async def test_a_sandbox_is_replaced_only_where_it_is(database: Database) -> Non
     new, newer = SandboxId("sbx_new"), SandboxId("sbx_newer")
     assert await database.write(lambda c: containers.replace_sandbox(c, one.id, one.sandbox_id, new))
     assert not await database.write(lambda c: containers.replace_sandbox(c, one.id, one.sandbox_id, newer))
-    assert await database.read(lambda c: containers.sandboxes_in_use(c, [new, newer])) == {new}
+    assert set(await database.read(lambda c: containers.behind(c, [new, newer]))) == {new}
 
 
 async def test_a_removed_row_takes_its_files_along(database: Database) -> None:
@@ -94,4 +94,4 @@ async def test_many_sandboxes_are_asked_for_in_parts(database: Database) -> None
     one = await add_container(database, project)
     assert one.sandbox_id is not None
     asked = [SandboxId(f"sbx_{n}") for n in range(2000)] + [one.sandbox_id]
-    assert await database.read(lambda c: containers.sandboxes_in_use(c, asked)) == {one.sandbox_id}
+    assert set(await database.read(lambda c: containers.behind(c, asked))) == {one.sandbox_id}

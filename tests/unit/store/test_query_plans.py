@@ -42,7 +42,6 @@ QUERIES: dict[str, Callable[[Connection], Awaitable[object]]] = {
     "containers.due": lambda c: containers.due(c, 1, 1),
     "containers.expire": lambda c: containers.expire(c, C, 1),
     "containers.forget_expired": lambda c: containers.forget_expired(c, 1, 1),
-    "containers.sandboxes_in_use": lambda c: containers.sandboxes_in_use(c, [S]),
     "containers.newest_id": containers.newest_id,
     "containers.behind": lambda c: containers.behind(c, [S]),
     "containers.change": lambda c: containers.change(c, C, ContainerChange(name="n", expires_after_minutes=1)),

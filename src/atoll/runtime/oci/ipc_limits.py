@@ -3,11 +3,10 @@
 Ending processes gives none of it back, so without bounds a sandbox could fill its memory limit for good.
 """
 
-import threading
 from pathlib import Path
 from typing import Final
 
-from atoll.runtime.oci import system_calls
+from atoll.runtime.oci.system_calls import Namespace, become_thread_user, inside
 
 # Shared memory 64 MiB; and segments vanish with the last process that has them attached.
 LIMITS: Final = {
@@ -27,24 +26,15 @@ def set_in_namespace_of(pidfd: int, first_host_id: int) -> None:
     Not by the spec's ``sysctl``: the OCI runtime would set it inside the user namespace, which kernels before 6.10
     refuse; they let only the host's root, later ones only the namespace's root.
     """
-    failure: list[OSError] = []
 
     def act() -> None:
         try:
-            system_calls.join_ipc_namespace(pidfd)
-            try:
-                _set()
-            except PermissionError:
-                system_calls.become_thread_user(first_host_id)
-                _set()
-        except OSError as error:
-            failure.append(error)
+            _set()
+        except PermissionError:
+            become_thread_user(first_host_id)
+            _set()
 
-    thread = threading.Thread(target=act, name="ipc-limits")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
+    inside(pidfd, Namespace.IPC, act)
 
 
 def _set() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from atoll.runtime.oci import system_calls
+from atoll import mounts
 
 _LOCK_PAUSE_S: Final = 0.05
 
@@ -101,7 +101,7 @@ class Layout:
     def clear_run(self) -> None:
         """Empty ``run``; nothing may run any more. Raises ``OSError``."""
         with suppress(OSError):
-            system_calls.detach(self.staging)
+            mounts.detach(self.staging)
         for path in self.run.iterdir():
             _remove(path)
 

@@ -8,21 +8,19 @@ goes nowhere: what is sent to any address arrives at ``lo``, and a port without 
 import errno
 import logging
 import socket
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final, TypeVar
+from typing import Final
 
-from atoll.runtime.oci import system_calls
 from atoll.runtime.oci.netlink import Netlink
-
-T = TypeVar("T")
+from atoll.runtime.oci.system_calls import Namespace, inside
 
 _log = logging.getLogger(__name__)
 
 _DNS_PORT: Final = 53
 _BACKLOG: Final = 128
+_IP_PKTINFO: Final = 8  # ip(7); Python has no name for it
 # Bounds what the kernel holds for a connection that a sandbox does not read from.
 _BUFFER_BYTES: Final = 512 * 1024
 # Programs ask only for kinds of addresses of which the machine itself has one beside the loopback's (getaddrinfo(3)).
@@ -49,7 +47,7 @@ def open_sockets(pidfd: int, ports: Sequence[int]) -> list[tuple[int, socket.soc
             raise
         return opened
 
-    return _inside(pidfd, act)
+    return inside(pidfd, Namespace.NETWORK, act)
 
 
 def take_routes_back(pidfd: int) -> None:
@@ -63,7 +61,7 @@ def take_routes_back(pidfd: int) -> None:
                 with suppress(OSError):
                     netlink.remove_address(address)
 
-    _inside(pidfd, act)
+    inside(pidfd, Namespace.NETWORK, act)
 
 
 class suppress_taken:  # noqa: N801 - reads as contextlib.suppress does
@@ -118,26 +116,3 @@ def _bind(family: socket.AddressFamily, kind: socket.SocketKind, port: int) -> s
         sock.close()
         raise
     return sock
-
-
-_IP_PKTINFO: Final = 8  # ip(7); Python has no name for it
-
-
-def _inside(pidfd: int, act: Callable[[], T]) -> T:
-    """Do something in the network namespace of a process: in a thread of its own, as there is no way back."""
-    result: list[T] = []
-    failure: list[BaseException] = []
-
-    def enter() -> None:
-        try:
-            system_calls.join_network_namespace(pidfd)
-            result.append(act())
-        except BaseException as error:  # noqa: BLE001 - it is raised where the thread is waited for
-            failure.append(error)
-
-    thread = threading.Thread(target=enter, name="network-namespace")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return result[0]

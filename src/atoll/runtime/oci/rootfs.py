@@ -6,13 +6,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from atoll import mounts
+from atoll.mounts import Flags
 from atoll.runtime.oci import loop_device, system_calls
-from atoll.runtime.oci.system_calls import MS_NODEV, MS_NOSUID
 
 # noinit_itable: no kernel thread that goes on writing every new disk. discard: what is deleted inside is given back
 # to the host. No redirect_dir and metacopy: they make the upper layer say where in the lower one to look.
 _DISK_OPTIONS = "noinit_itable,discard"
 _OVERLAY_OPTIONS = "redirect_dir=off,metacopy=off,index=off,xino=off"
+_FLAGS = Flags.NOSUID | Flags.NODEV
 _SCRATCH_OPTIONS = "mode=755,size=16m,nr_inodes=4k"
 
 
@@ -29,7 +31,7 @@ def prepare_staging(staging: Path) -> None:
     """Mount an empty file system for the folders of :func:`staged`, seen by this mount namespace only."""
     staging.mkdir(mode=0o711, exist_ok=True)
     # Device nodes are made in it, for loop devices.
-    system_calls.mount("tmpfs", staging, "tmpfs", MS_NOSUID, "mode=711,size=16m")
+    mounts.mount("tmpfs", staging, "tmpfs", Flags.NOSUID, "mode=711,size=16m")
 
 
 @contextmanager
@@ -45,14 +47,14 @@ def staged(staging: Path, image_rootfs: Path, disk: Path, first_host_id: int, na
         staging.mkdir(mode=0o711)
         undo.callback(staging.rmdir)
         lower, own, shifted, root = (_folder(undo, staging / name) for name in ("lower", "own", "shifted", "root"))
-        system_calls.mount_idmapped(image_rootfs, lower, namespace)
+        mounts.mount_idmapped(image_rootfs, lower, namespace)
         undo.callback(_detach, lower)
         _mount_disk(undo, disk, own, staging)
-        system_calls.mount_idmapped(own, shifted, namespace)
+        mounts.mount_idmapped(own, shifted, namespace)
         undo.callback(_detach, shifted)
         layers = f"lowerdir={lower},upperdir={shifted}/upper,workdir={shifted}/work"
         with system_calls.files_owned_by(first_host_id):
-            system_calls.mount("overlay", root, "overlay", MS_NOSUID | MS_NODEV, f"{layers},{_OVERLAY_OPTIONS}")
+            mounts.mount("overlay", root, "overlay", _FLAGS, f"{layers},{_OVERLAY_OPTIONS}")
         undo.callback(_detach, root)
         # On the sandbox's own disk, where it counts against the sandbox, and in no folder that the sandbox sees.
         log = os.open(own / "agent.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -70,15 +72,15 @@ def scratch_staged(staging: Path, image_rootfs: Path, host_id: int, namespace: i
         staging.mkdir(mode=0o711)
         undo.callback(staging.rmdir)
         lower, own, root = (_folder(undo, staging / name) for name in ("lower", "own", "root"))
-        system_calls.mount_idmapped(image_rootfs, lower, namespace)
+        mounts.mount_idmapped(image_rootfs, lower, namespace)
         undo.callback(_detach, lower)
-        system_calls.mount("tmpfs", own, "tmpfs", MS_NOSUID | MS_NODEV, _SCRATCH_OPTIONS)
+        mounts.mount("tmpfs", own, "tmpfs", _FLAGS, _SCRATCH_OPTIONS)
         undo.callback(_detach, own)
         for name in ("upper", "work"):
             (own / name).mkdir(mode=0o755)
         layers = f"lowerdir={lower},upperdir={own}/upper,workdir={own}/work"
         with system_calls.files_owned_by(host_id):
-            system_calls.mount("overlay", root, "overlay", MS_NOSUID | MS_NODEV, f"{layers},{_OVERLAY_OPTIONS}")
+            mounts.mount("overlay", root, "overlay", _FLAGS, f"{layers},{_OVERLAY_OPTIONS}")
         undo.callback(_detach, root)
         yield root
 
@@ -93,7 +95,7 @@ def _mount_disk(undo: ExitStack, disk: Path, target: Path, nodes: Path) -> None:
     image = os.open(disk, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         with loop_device.attached(image, nodes) as device:
-            system_calls.mount(str(device), target, "ext4", MS_NOSUID | MS_NODEV, _DISK_OPTIONS)
+            mounts.mount(str(device), target, "ext4", _FLAGS, _DISK_OPTIONS)
             undo.callback(_detach, target)
     finally:
         os.close(image)
@@ -102,4 +104,4 @@ def _mount_disk(undo: ExitStack, disk: Path, target: Path, nodes: Path) -> None:
 def _detach(target: Path) -> None:
     # A failed undo must not hide why things are undone; a mount left over shows when the folder is not empty.
     with suppress(FileNotFoundError):
-        system_calls.detach(target)
+        mounts.detach(target)

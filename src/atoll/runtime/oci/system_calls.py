@@ -3,49 +3,27 @@
 import ctypes
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Final
+from enum import Enum
+from typing import Final, TypeVar
 
-CLONE_NEWNS: Final = 0x00020000
-CLONE_NEWIPC: Final = 0x08000000
-_CLONE_NEWNET: Final = 0x40000000
-
-MS_NOSUID: Final = 2
-MS_NODEV: Final = 4
-_MS_REC: Final = 1 << 14
-_MS_SLAVE: Final = 1 << 19
-_MNT_DETACH: Final = 2
-_UMOUNT_NOFOLLOW: Final = 8
-
-# These numbers are the same on every architecture: the calls are younger than the common table.
-_SYS_OPEN_TREE: Final = 428
-_SYS_MOVE_MOUNT: Final = 429
-_SYS_MOUNT_SETATTR: Final = 442
 _SYS_SETRESUID: Final = {"x86_64": 117, "aarch64": 147}
-_AT_FDCWD: Final = -100
-_AT_EMPTY_PATH: Final = 0x1000
-_OPEN_TREE_CLONE: Final = 1
-_MOVE_MOUNT_F_EMPTY_PATH: Final = 4
-_MOUNT_ATTR_NOSUID: Final = 2
-_MOUNT_ATTR_NODEV: Final = 4
-_MOUNT_ATTR_IDMAP: Final = 0x00100000
 _LINUX_CAPABILITY_VERSION_3: Final = 0x20080522
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
+T = TypeVar("T")
 
-def unshare_mounts() -> None:
-    """Give this thread, and every thread and child it starts, a mount namespace of its own.
 
-    What the host mounts later still shows up in it (a slave, not private: an operator may unmount a disk without
-    this process holding it); nothing mounted in it ever shows up outside.
-    """
-    _check(_libc.unshare(CLONE_NEWNS), "unshare")
-    _check(_libc.mount(None, b"/", None, ctypes.c_ulong(_MS_REC | _MS_SLAVE), None), "/")
+class Namespace(Enum):
+    """A kind of namespace that a thread can enter; clone(2)."""
+
+    IPC = 0x08000000
+    NETWORK = 0x40000000
 
 
 def adopt_orphans() -> None:
@@ -54,40 +32,6 @@ def adopt_orphans() -> None:
     A pid namespace ends only when all that was ever in it is collected, and the host's own init may take its time.
     """
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0), "prctl")
-
-
-def mount(source: str, target: Path, fs_type: str, flags: int, options: str = "") -> None:
-    """Mount a file system."""
-    done = _libc.mount(source.encode(), os.fsencode(target), fs_type.encode(), ctypes.c_ulong(flags), options.encode())
-    _check(done, str(target))
-
-
-def detach(target: Path) -> None:
-    """Take a mount, with all that is mounted on it, out of this namespace at once."""
-    _check(_libc.umount2(os.fsencode(target), _MNT_DETACH | _UMOUNT_NOFOLLOW), str(target))
-
-
-def mount_idmapped(source: Path, target: Path, user_namespace: int) -> None:
-    """Show the tree mounted at ``source`` once more at ``target``, owners shifted as ``user_namespace`` maps them."""
-    tree = _system_call(
-        _SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(source), ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC), path=source
-    )
-    try:
-        set_bits = _MOUNT_ATTR_IDMAP | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
-        attributes = struct.pack("QQQQ", set_bits, 0, 0, user_namespace)
-        _system_call(
-            _SYS_MOUNT_SETATTR,
-            tree,
-            b"",
-            ctypes.c_uint(_AT_EMPTY_PATH),
-            attributes,
-            ctypes.c_size_t(len(attributes)),
-            path=source,
-        )
-        flags = ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH)
-        _system_call(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(target), flags, path=target)
-    finally:
-        os.close(tree)
 
 
 @contextmanager
@@ -104,14 +48,15 @@ def files_owned_by(host_id: int) -> Iterator[None]:
         _set_file_ids(0)
 
 
-def join_ipc_namespace(pidfd: int) -> None:
-    """Move this thread into the IPC namespace of a process. There is no way back: use a thread made for it."""
-    _check(_libc.setns(pidfd, CLONE_NEWIPC), "ipc namespace")
+def inside(pidfd: int, namespace: Namespace, act: Callable[[], T]) -> T:
+    """Do something in a namespace of a process: in a thread of its own, as there is no way back."""
 
+    def enter() -> T:
+        _check(_libc.setns(pidfd, namespace.value), f"{namespace.name.lower()} namespace")
+        return act()
 
-def join_network_namespace(pidfd: int) -> None:
-    """Move this thread into the network namespace of a process. There is no way back: use a thread made for it."""
-    _check(_libc.setns(pidfd, _CLONE_NEWNET), "network namespace")
+    with ThreadPoolExecutor(1, thread_name_prefix="inside") as one:
+        return one.submit(enter).result()
 
 
 def become_thread_user(user_id: int) -> None:
@@ -139,10 +84,6 @@ def _raise_effective_capabilities() -> None:
     words = list(struct.unpack("6I", data.raw))
     words[0], words[3] = words[1], words[4]
     _check(_libc.capset(header, struct.pack("6I", *words)), "capset")
-
-
-def _system_call(number: int, *arguments: Any, path: Path) -> int:
-    return _check(_libc.syscall(ctypes.c_long(number), *arguments), str(path))
 
 
 def _check(result: int, what: str) -> int:
