@@ -75,7 +75,7 @@ def read_recipe(folder: Path) -> Recipe:
         raise RecipeError(f"{path} cannot be read: {error}") from error
     reader = _Reader(path, table)
     recipe = Recipe(
-        folder=folder,
+        folder=folder.absolute(),  # programs that run elsewhere are told of it
         name=reader.text("name", _NAME),
         suite=reader.text("suite", _SUITE),
         mirror=reader.text("debian.mirror", _MIRROR) if reader.has("debian.mirror") else None,

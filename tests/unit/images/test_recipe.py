@@ -37,6 +37,14 @@ def test_a_recipe_is_read(folder: Path) -> None:
     assert IMAGE_ID.fullmatch(recipe.image_id)
 
 
+def test_a_recipe_is_found_from_elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    recipe = read_recipe(Path(folder.name))
+    monkeypatch.chdir("/")
+    assert recipe.folder == folder
+    assert recipe.requirements == folder / "requirements.txt"
+
+
 def test_the_default_recipe_is_one() -> None:
     recipe = read_recipe(default_recipe())
     assert recipe.name == "default"
