@@ -122,6 +122,8 @@ class Gate:
 
     def _pause_accepting(self, seconds: float) -> None:
         self._stop_accepting()
+        if self._pause is not None:
+            self._pause.cancel()
         self._pause = self._loop.call_later(seconds, self._accept_again)
 
     def _accept(self, listener: socket.socket) -> None:

@@ -19,6 +19,7 @@ from atoll.model.egress_decision import EgressReason
 
 HEAD_BYTES_MAX: Final = 64 * 1024
 _LARGE_BYTES: Final = 256 * 1024
+_BODILESS: Final = (204, 304)
 
 Event = h11.Request | h11.InformationalResponse | h11.Response | h11.Data | h11.EndOfMessage | h11.ConnectionClosed
 _EVENTS: Final = (
@@ -97,7 +98,7 @@ class HttpRelay:
         await outside.send(self._change(forwarded(request)))
         body = asyncio.ensure_future(self._pass_body(self._inside, outside))
         try:
-            upgraded = await self._pass_answer(outside)
+            upgraded = await self._pass_answer(request.method, outside)
             if upgraded:
                 await _settled(body)
                 await self._pass_bytes(outside)
@@ -121,7 +122,7 @@ class HttpRelay:
             if isinstance(event, h11.EndOfMessage):
                 return
 
-    async def _pass_answer(self, outside: "_Side") -> bool:
+    async def _pass_answer(self, method: bytes, outside: "_Side") -> bool:
         """Pass an answer; tells whether it said that another protocol follows."""
         while True:
             event = await outside.next_event()
@@ -130,7 +131,7 @@ class HttpRelay:
             await self._inside.send(event)
             if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
                 return True
-            if isinstance(event, h11.Response) and (size := _large_body_bytes(event, outside.connection)):
+            if isinstance(event, h11.Response) and (size := _large_body_bytes(method, event)):
                 await self._pass_large_body(outside, size)
                 if event.http_version < b"1.1":
                     raise ConnectionError("this was the last answer")
@@ -202,10 +203,11 @@ class _Sized:
         return self._size
 
 
-def _large_body_bytes(response: h11.Response, connection: h11.Connection) -> int:
+def _large_body_bytes(method: bytes, response: h11.Response) -> int:
     """Give the size of a body that is worth a way of its own, 0 for all others."""
     headers = dict(response.headers)
-    if connection.their_state is not h11.SEND_BODY or b"transfer-encoding" in headers:
+    # A length without a body says how long one would be (RFC 9110, section 8.6).
+    if method == b"HEAD" or response.status_code in _BODILESS or b"transfer-encoding" in headers:
         return 0
     size = int(headers.get(b"content-length", b"0"))  # h11 has looked at its form
     return size if size >= _LARGE_BYTES else 0
