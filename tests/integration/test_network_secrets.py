@@ -16,11 +16,9 @@ OTHER = "other-secure.example.test"
 
 
 def policy(*secrets: tuple[str, str, str]) -> Json:
-    return {
-        "type": "allowlist",
-        "allowed_domains": [PLAIN, SECURE, OTHER],
-        "domain_secrets": [{"domain": domain, "name": name, "value": value} for domain, name, value in secrets],
-    }
+    listed = [{"domain": domain, "name": name, "value": value} for domain, name, value in secrets]
+    allowlist: Json = {"type": "allowlist", "allowed_domains": [PLAIN, SECURE, OTHER]}
+    return allowlist | {"domain_secrets": listed} if listed else allowlist
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +150,29 @@ def test_secrets_come_and_go_with_the_policy(network_api: Api, secure_web: WebSe
     network_api.call("POST", f"/containers/{made}", json=body)
     shell(network_api, made, f"{ask} --insecure")  # the real certificate again, which it does not trust
     assert secure_web.seen[-1].headers["X-Key"] == "$TOKEN"
+
+
+@pytest.mark.parametrize("later", [(), ((SECURE, "TOKEN", "another-value"),)])
+def test_a_secret_that_was_taken_back_is_not_put_in_on_a_connection_from_before(
+    network_api: Api, secure_web: WebServer, later: tuple[tuple[str, str, str], ...]
+) -> None:
+    made = network_api.create(network_policy=policy((SECURE, "TOKEN", VALUE), (OTHER, "TOKEN", VALUE)))["id"]
+    begin = (
+        "import http.client, ssl, os\n"
+        f"line = http.client.HTTPSConnection('{SECURE}', context=ssl.create_default_context())\n"
+        "line.auto_open = False\n"
+        "line.connect()\n"
+        "def ask():\n"
+        "    line.request('GET', '/x', headers={'X-Key': '$TOKEN'})\n"
+        "    line.getresponse().read()\n"
+        "ask()\nask()"
+    )
+    assert network_api.logs(made, begin) == ""
+    assert [request.headers["X-Key"] for request in secure_web.seen[-2:]] == [VALUE, VALUE]
+    before = len(secure_web.seen)
+    network_api.call("POST", f"/containers/{made}", json={"network_policy": policy(*later)})
+    assert "Error" in network_api.logs(made, "ask()")
+    assert len(secure_web.seen) == before
 
 
 @pytest.mark.parametrize(

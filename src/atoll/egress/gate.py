@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -40,6 +40,10 @@ class Passage:
 
     allowlist: Allowlist
     ending: TlsEnding | None = None
+
+    def secrets_of(self, name: str) -> Mapping[str, str]:
+        """Give the values that are put into requests to a name."""
+        return {} if self.ending is None else self.ending.values_for(name)
 
 
 class Gate:
@@ -81,13 +85,17 @@ class Gate:
         return len(self._connections)
 
     def change(self, passage: Passage) -> set[asyncio.Task[None]]:
-        """Go by another policy from now on; gives the connections that it does not allow and that are about to end."""
-        self._passage = passage
+        """Go by another policy from now on; gives the connections that do not fit it and that are about to end.
+
+        Those are to names that it does not allow, and to names whose secrets are others now.
+        """
+        before, self._passage = self._passage, passage
         ending = set()
         for task, connection in self._connections.items():
             if connection is None or connection.name is None:
                 continue
-            if not self._allows(connection.name, connection.port):
+            name = connection.name
+            if not self._allows(name, connection.port) or before.secrets_of(name) != passage.secrets_of(name):
                 connection.cut(EgressReason.POLICY_CHANGED)
                 ending.add(task)
         return ending

@@ -24,12 +24,17 @@ class TlsEnding:
     def __init__(self, authority: Authority, values: Mapping[str, Mapping[str, str]], roots: ssl.SSLContext) -> None:
         self._authority = authority
         self._roots = roots
+        self._values = values
         self._substitutions = {domain: Substitution(of_domain) for domain, of_domain in values.items()}
         self._inside: dict[str, tuple[dt.datetime, ssl.SSLContext]] = {}
 
     def substitution_for(self, name: str) -> Substitution | None:
         """Give what is to be put into requests to a name; ``None`` when its TLS is not to be ended."""
         return self._substitutions.get(name)
+
+    def values_for(self, name: str) -> Mapping[str, str]:
+        """Give the values of placeholders in requests to a name, by the placeholders' names."""
+        return self._values.get(name, {})
 
     async def meet(self, inside: socket.socket, name: str, timeout_s: float) -> "StreamWire":
         """Be the name's server to a sandbox's program; takes the socket over. Raises ``RefusedError``."""
