@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Generator, Iterator
 
+import hypothesis
 import pytest
 
 from tests.harness.api import Api
@@ -35,8 +36,15 @@ _LOG_STARTS = pytest.StashKey[dict[AtollServer, int]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make room for the servers that run."""
+    """Make room for the servers that run; let examples take their time, on a machine that does much beside."""
     config.stash[_SERVERS] = []
+    hypothesis.settings.register_profile(
+        "unhurried",
+        hypothesis.settings.get_profile(hypothesis.settings.get_current_profile_name()),
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,5 +1,6 @@
 """A real Atoll server as a child process, with folders, a port and a cgroup of its own."""
 
+import contextlib
 import itertools
 import os
 import pwd
@@ -25,6 +26,8 @@ Role = Literal["server", "supervisor", "egress"]
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 IMAGES_DIR = Path(os.environ.get("ATOLL_TEST_IMAGES_DIR", "/var/lib/atoll/images"))
+
+_PORTS = range(10_000, 32_768)
 
 _numbers = itertools.count(1)
 
@@ -243,11 +246,12 @@ class MakeServer(Protocol):
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Give a port that nobody listens on now; none of those that the kernel gives to whoever comes next."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _system_user() -> str:

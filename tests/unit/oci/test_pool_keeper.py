@@ -21,6 +21,7 @@ class Numbers:
         self.cpu_wait = 0.0
         self.way = Way.FORK
         self.made = 0
+        self.looks = 0
         self.failures = 0
         self.gate = threading.Event()
         self.gate.set()
@@ -34,12 +35,16 @@ class Numbers:
         self.made += 1
         return next(self._numbers)
 
+    def look(self) -> Way:
+        self.looks += 1
+        return self.way
+
     def workshop(self) -> Workshop[int]:
         return Workshop(
             make=self.make,
             discard=self.discarded.append,
             is_alive=lambda one: one not in self.dead,
-            way=lambda: self.way,
+            way=self.look,
             room=lambda ready, _way: self.room - len(ready),
         )
 
@@ -53,8 +58,16 @@ def numbers() -> Numbers:
 def keep(numbers: Numbers) -> Iterator[Callable[..., PoolKeeper[int]]]:
     keepers: list[PoolKeeper[int]] = []
 
-    def make(pool_min: int = 2, pool_max: int = 4) -> PoolKeeper[int]:
-        keepers.append(PoolKeeper(numbers.workshop(), Demand(pool_min, pool_max), cpu_wait=lambda: numbers.cpu_wait))
+    def make(pool_min: int = 2, pool_max: int = 4, idle_s: float = 0.01) -> PoolKeeper[int]:
+        keepers.append(
+            PoolKeeper(
+                numbers.workshop(),
+                Demand(pool_min, pool_max),
+                cpu_wait=lambda: numbers.cpu_wait,
+                idle_s=idle_s,
+                failure_pause_s=0.01,
+            )
+        )
         keepers[-1].start()
         return keepers[-1]
 
@@ -98,8 +111,17 @@ def test_it_waits_for_a_zygote_and_keeps_fewer_without_one(
     assert keeper.counts().target == 2
 
 
+def test_a_zygote_that_came_is_not_waited_for(numbers: Numbers, keep: Callable[..., PoolKeeper[int]]) -> None:
+    numbers.way = Way.WAIT
+    keeper = keep(idle_s=3600)
+    wait_until(lambda: numbers.looks, what="a look in vain")
+    numbers.way = Way.FORK
+    keeper.look()
+    has(keeper, 2)
+
+
 def test_the_dead_are_replaced(numbers: Numbers, keep: Callable[..., PoolKeeper[int]]) -> None:
-    keeper = keep()
+    keeper = keep(idle_s=3600)
     has(keeper, 2)
     numbers.dead.add(1)
     keeper.look()
@@ -108,7 +130,7 @@ def test_the_dead_are_replaced(numbers: Numbers, keep: Callable[..., PoolKeeper[
 
 
 def test_what_is_rejected_is_discarded_and_replaced(numbers: Numbers, keep: Callable[..., PoolKeeper[int]]) -> None:
-    keeper = keep()
+    keeper = keep(idle_s=3600)
     has(keeper, 2)
     assert keeper.take() == 2
     keeper.reject(2)

@@ -102,8 +102,8 @@ async def test_killed_in_the_middle_of_creates(machine: OciMachine, delay_s: flo
     tasks = [asyncio.create_task(create()) for _ in range(8)]
     await asyncio.sleep(delay_s)
     machine.kill()
-    await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.to_thread(machine.start)
+    await asyncio.gather(*tasks, return_exceptions=True)  # those that were answered now reach theirs
     seen = await states(client)
     assert set(answered) <= set(seen)
     for sandbox_id in answered:

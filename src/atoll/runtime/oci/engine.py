@@ -95,17 +95,6 @@ class Engine:
         self._lock_fd = layout.lock(self._layout.sandboxes, _LOCK_TIMEOUT_S)
         self._cgroups = cgroup.detect(settings.cgroup_parent, settings.cgroup_root)
         binary = OciBinary(settings.oci_runtime, self._layout.oci_state)
-        self._runner = Runner(self._layout, self._cgroups, binary, settings.zygote_user)
-        self._boxes: dict[str, Box] = {}
-        self._limit_counts = LimitCounts(self._cgroups)
-        self._starts: dict[StartedHow, Stopwatch] = {how: Stopwatch() for how in get_args(StartedHow)}
-        self._fills = Stopwatch()
-        self._slots = Slots(SLOTS_MAX)
-        self._table = threading.Lock()  # guards boxes, slots and what is promised
-        # Tidying never takes a box's lock, handling a death does: with one pool for both each could wait for the other.
-        self._freeing = ThreadPoolExecutor(_FREEING_THREADS, "freeing")
-        self._dying = ThreadPoolExecutor(1, "dying")
-        self._deaths: Deaths[Box] = Deaths(lambda box: _ignore(self._dying.submit(self._on_death, box)))
         self._pool = PoolKeeper(
             Workshop(
                 make=self._make_ready,
@@ -116,6 +105,23 @@ class Engine:
             ),
             pool.Demand(settings.pool_min, settings.pool_max if settings.pool_spec is not None else 0),
         )
+        self._runner = Runner(
+            self._layout,
+            self._cgroups,
+            binary,
+            zygote_user=settings.zygote_user,
+            on_zygote=self._pool.look,
+        )
+        self._boxes: dict[str, Box] = {}
+        self._limit_counts = LimitCounts(self._cgroups)
+        self._starts: dict[StartedHow, Stopwatch] = {how: Stopwatch() for how in get_args(StartedHow)}
+        self._fills = Stopwatch()
+        self._slots = Slots(SLOTS_MAX)
+        self._table = threading.Lock()  # guards boxes, slots and what is promised
+        # Tidying never takes a box's lock, handling a death does: with one pool for both each could wait for the other.
+        self._freeing = ThreadPoolExecutor(_FREEING_THREADS, "freeing")
+        self._dying = ThreadPoolExecutor(1, "dying")
+        self._deaths: Deaths[Box] = Deaths(lambda box: _ignore(self._dying.submit(self._on_death, box)))
         self._networks = Networks(self._layout.networks, settings.egress_socket, settings.egress_ports)
         self._take_up()
         self._memory_guard = MemoryGuard(

@@ -24,6 +24,7 @@ _DISCARDING_THREADS: Final = 8
 _IDLE_S: Final = 1.0
 # Long enough to tell from it whether the machine is busy.
 _MOMENT_S: Final = 0.05
+_FAILURE_PAUSE_S: Final = 2.0
 _FAILURE_PAUSE_S_MAX: Final = 60.0
 
 
@@ -62,11 +63,19 @@ class PoolKeeper(Generic[T]):
         *,
         cpu_wait: Callable[[], float] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        idle_s: float = _IDLE_S,
+        failure_pause_s: float = _FAILURE_PAUSE_S,
     ) -> None:
-        """``cpu_wait`` gives the share of the time since its last call in which something waited for a CPU."""
+        """Make one that does nothing yet.
+
+        ``cpu_wait`` gives the share of the time since its last call in which something waited for a CPU; ``idle_s`` is
+        how often it looks unasked; ``failure_pause_s`` goes before the next try, twice as long after each failure.
+        """
         self._workshop = workshop
         self._demand = demand
         self._clock = clock
+        self._idle_s = idle_s
+        self._failure_pause_s = failure_pause_s
         self._ready: list[T] = []
         self._rejected: list[T] = []
         self._creating = 0
@@ -144,7 +153,7 @@ class PoolKeeper(Generic[T]):
         self._wake.set()
 
     def look(self) -> None:
-        """Look now and not at the next turn: one may have died."""
+        """Look now and not at the next turn: one may have died, or there is a zygote."""
         self._wake.set()
 
     def give_up(self) -> int:
@@ -168,7 +177,8 @@ class PoolKeeper(Generic[T]):
             elif step is Step.MAKE:
                 put_off_since = None
                 failures = 0 if self._make() else failures + 1
-                self._rest(min(_FAILURE_PAUSE_S_MAX, 2.0 ** min(failures, 10)) if failures else 0)
+                if failures:
+                    self._rest(min(_FAILURE_PAUSE_S_MAX, self._failure_pause_s * 2 ** min(failures - 1, 10)))
                 if sight.way is Way.START:
                     self._watch_moment()
             elif is_short(sight):
@@ -176,7 +186,7 @@ class PoolKeeper(Generic[T]):
                 self._watch_moment()
             else:
                 put_off_since = None
-                self._wake.wait(_IDLE_S)
+                self._wake.wait(self._idle_s)
                 self._wake.clear()
 
     def _look(self, put_off_since: float | None) -> Sight:

@@ -63,8 +63,16 @@ class StillThereError(Exception):
 class Runner:
     """Acts on the kernel for one sandbox at a time; calls for different sandboxes may run side by side."""
 
-    def __init__(self, layout: Layout, cgroups: Cgroups, binary: OciBinary, zygote_user: str | None = None) -> None:
-        """Needs folders made and a mount namespace of this process's own."""
+    def __init__(
+        self,
+        layout: Layout,
+        cgroups: Cgroups,
+        binary: OciBinary,
+        *,
+        zygote_user: str | None,
+        on_zygote: Callable[[], None],
+    ) -> None:
+        """Needs folders made and a mount namespace of this process's own. ``on_zygote``: there is one to fork from."""
         self._layout = layout
         self._cgroups = cgroups
         self._binary = binary
@@ -78,7 +86,7 @@ class Runner:
         rootfs.prepare_staging(layout.staging)
         with suppress(OSError, OciRuntimeFailedError):  # tried again before the next one
             clear_zygote(layout, cgroups, binary)
-        self._zygotes = Zygotes(self._zygote_parts(zygote_user))
+        self._zygotes = Zygotes(self._zygote_parts(zygote_user), on_zygote)
         self.forks = Stopwatch()
         """Time that a fork takes by itself: to come to be, and to enter its walls once these are there."""
 

@@ -10,6 +10,7 @@ import select
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -40,10 +41,11 @@ class Prospect(Enum):
 
 
 class Zygotes:
-    """Keeps at most one zygote. ``parts`` ``None`` means never any."""
+    """Keeps at most one zygote. ``parts`` ``None`` means never any; ``on_ready`` is called for each that can fork."""
 
-    def __init__(self, parts: Parts | None) -> None:
+    def __init__(self, parts: Parts | None, on_ready: Callable[[], None]) -> None:
         self._parts = parts
+        self._on_ready = on_ready
         self._lock = threading.Lock()
         self._wanted: Image | None = None
         self._current: ZygoteProcess | None = None
@@ -154,6 +156,7 @@ class Zygotes:
             with self._lock:
                 self._current = current
             _log.info("the zygote of image %s is ready", image.name)
+            self._on_ready()
 
     def _drop(self) -> None:
         with self._lock:
