@@ -17,10 +17,12 @@ import os
 import platform
 import signal
 import socket
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from atoll.guest.options import People
+from atoll.guest.quick_start import QuickStart
 from atoll.guest.spawn import execute, fork, protect_memory
 
 SOCKET_FD: Final = 3
@@ -44,7 +46,7 @@ def main() -> None:
     """Fork when asked, until the agent is gone."""
     protect_memory()
     agent = socket.socket(fileno=SOCKET_FD)
-    people = People(**json.loads(agent.recv(MESSAGE_BYTES_MAX)))
+    start = _starter(People(**json.loads(agent.recv(MESSAGE_BYTES_MAX))))
     agent.send(READY)
     while True:
         message, descriptors, _, _ = socket.recv_fds(agent, MESSAGE_BYTES_MAX, DESCRIPTORS_MAX)
@@ -54,13 +56,21 @@ def main() -> None:
         fds = dict(zip(map(int, targets.split()), descriptors, strict=True))
         argv = [os.fsdecode(argument) for argument in arguments]
         try:
-            number = fork(partial(execute, argv, fds, people), how=fork_sibling)
+            number = start(argv, fds)
         except OSError as error:
             number = -(error.errno or 0)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
         agent.send(str(number).encode())
+
+
+def _starter(people: People) -> Callable[[Sequence[str], Mapping[int, int]], int]:
+    """Give the quickest way to start a program that there is here."""
+    try:
+        return QuickStart(people).start
+    except OSError:
+        return lambda argv, fds: fork(partial(execute, argv, fds, people), how=fork_sibling)
 
 
 def fork_sibling() -> int:

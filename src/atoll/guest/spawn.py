@@ -12,17 +12,20 @@ from typing import Final, NoReturn
 from atoll.guest.options import People
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
-_PR_SET_PDEATHSIG: Final = 1
+PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_CHILD_SUBREAPER: Final = 36
-_PR_SET_NO_NEW_PRIVS: Final = 38
+PR_SET_NO_NEW_PRIVS: Final = 38
 
 # People's code yields to the agent, so that a fork bomb can still be stopped quickly.
-_NICE: Final = 5
+NICE: Final = 5
+UMASK: Final = 0o022
+OOM_SCORE_ADJ: Final = "/proc/self/oom_score_adj"
+KILLED_FIRST: Final = b"1000"
 # Timers and queued signals count against the user who made the user namespace too, which is the host's root for every
 # sandbox: at the kernel's default one sandbox takes them all, and no program of root's gets a timer any more.
 _SIGNALS_PENDING_MAX: Final = 1024
-_CANNOT_START: Final = 127
+CANNOT_START: Final = 127
 _RESET: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 
 
@@ -30,7 +33,9 @@ def protect_agent() -> None:
     """Make the agent's memory unreadable to others, orphans of people's code its children, and bound what all share."""
     protect_memory()
     _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    _lower(resource.RLIMIT_SIGPENDING, _SIGNALS_PENDING_MAX)
+    pending = _lower(resource.RLIMIT_SIGPENDING, _SIGNALS_PENDING_MAX)
+    if pending is not None:
+        resource.setrlimit(resource.RLIMIT_SIGPENDING, (pending, pending))
 
 
 def protect_memory() -> None:
@@ -110,9 +115,14 @@ def _run_child(in_child: Callable[[], None]) -> NoReturn:
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - nothing may unwind into the parent's loop in this process
         with contextlib.suppress(BaseException):
-            os.write(2, f"[atoll] The process could not be started: {error}\n".encode(errors="replace"))
+            os.write(2, complaint(error))
     finally:
-        os._exit(_CANNOT_START)
+        os._exit(CANNOT_START)
+
+
+def complaint(error: object) -> bytes:
+    """Give what a program that cannot be started says in its own place."""
+    return f"[atoll] The process could not be started: {error}\n".encode(errors="replace")
 
 
 def _become_people(fds: Mapping[int, int], people: People) -> None:
@@ -120,8 +130,8 @@ def _become_people(fds: Mapping[int, int], people: People) -> None:
     place_descriptors(fds)
     _limit(people)
     _drop(people)
-    _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     try:
         os.chdir(people.data_dir)
     except OSError:
@@ -144,29 +154,38 @@ def _duplicate_above(fd: int, lowest: int) -> int:
 
 
 def _limit(people: People) -> None:
-    # Less than a page, so no file is written; and not 0, with which the kernel still starts a host's core handler.
-    _lower(resource.RLIMIT_CORE, 1)
-    _lower(resource.RLIMIT_NOFILE, people.nofile_max)
-    _lower(resource.RLIMIT_FSIZE, people.file_bytes_max)
+    for limit, value in limits(people).items():
+        resource.setrlimit(limit, (value, value))
     # A process that others may not look into does not own its own /proc entries; the agent is such a one. People's
     # processes still cannot look in: until it has become one of theirs (which resets this), its user is another.
     _LIBC.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
     with contextlib.suppress(OSError):
-        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        descriptor = os.open(OOM_SCORE_ADJ, os.O_WRONLY)
         try:
-            os.write(descriptor, b"1000")
+            os.write(descriptor, KILLED_FIRST)
         finally:
             os.close(descriptor)
     with contextlib.suppress(OSError):
-        os.nice(_NICE)
-    os.umask(0o022)
+        os.nice(NICE)
+    os.umask(UMASK)
 
 
-def _lower(limit: int, value: int) -> None:
+def limits(people: People) -> dict[int, int]:
+    """Give the limits of people's processes that differ from this one's, which are never exceeded; soft and hard."""
+    wanted = {
+        # Less than a page, so no file is written; and not 0, with which the kernel still starts a host's core handler.
+        resource.RLIMIT_CORE: 1,
+        resource.RLIMIT_NOFILE: people.nofile_max,
+        resource.RLIMIT_FSIZE: people.file_bytes_max,
+    }
+    return {limit: lower for limit, value in wanted.items() if (lower := _lower(limit, value)) is not None}
+
+
+def _lower(limit: int, value: int) -> int | None:
+    """Give the value that a limit has to be set to, ``None`` where it is that already."""
     soft, hard = resource.getrlimit(limit)
     ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    if (soft, hard) != (ceiling, ceiling):
-        resource.setrlimit(limit, (ceiling, ceiling))
+    return None if (soft, hard) == (ceiling, ceiling) else ceiling
 
 
 def _drop(people: People) -> None:

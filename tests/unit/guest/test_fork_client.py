@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from atoll.guest import fork_server, vfork
 from atoll.guest.fork_client import ForkClient
 from atoll.guest.options import Options, People
 from atoll.guest.reactor import ChildEnd, Reactor
@@ -27,6 +29,17 @@ echo nice $(ps -o ni= -p $$)
 ls /proc/$$/fd
 pwd
 tr '\\0' '\\n' < /proc/$$/environ
+"""
+
+
+# What starts programs where nothing quicker can: on another processor, without executable memory.
+SLOWLY = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from atoll.guest import vfork
+vfork._CODE.clear()
+from atoll.guest import fork_server
+fork_server.main()
 """
 
 
@@ -90,8 +103,13 @@ class Host:
             os.waitpid(pid, 0)
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
+@pytest.fixture(params=["quickly", "slowly"])
+def host(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    if request.param == "quickly" and platform.machine() not in vfork._CODE:
+        pytest.skip("no machine code for this processor")
+    if request.param == "slowly":
+        (tmp_path / "slowly.py").write_text(SLOWLY)
+        monkeypatch.setattr(fork_server, "__file__", str(tmp_path / "slowly.py"))
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     host = Host(tmp_path)
@@ -120,6 +138,12 @@ def test_programs_are_the_same_whoever_forks_them(host: Host) -> None:
         return [lines[0], str(session == own_pid), *lines[2:]]
 
     assert known(served) == known(own)
+
+
+def test_the_quick_way_is_the_one_that_is_taken(served: Host, request: pytest.FixtureRequest) -> None:
+    targets = [link.readlink() for link in Path(f"/proc/{served.server_pid}/fd").iterdir()]
+    is_quick = targets.count(Path(os.devnull)) == 2  # its own input, and one for programs
+    assert is_quick == ("quickly" in request.node.callspec.id)
 
 
 def test_endings_and_descriptors(served: Host) -> None:
