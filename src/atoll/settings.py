@@ -313,6 +313,14 @@ class Settings:
     calls_waiting_max: Annotated[
         int, Description("Calls that may wait for their turn on one container.", "Limits", low=0)
     ] = 32
+    processes_max: Annotated[
+        int,
+        Description("Programs that may run at once through `processes` of one container.", "Limits", low=1, high=32),
+    ] = 16
+    stdin_bytes_max: Annotated[
+        int,
+        Description("Standard input of one program; a request as a whole has 16 MiB at most.", "Limits", low=0),
+    ] = 8 * _MIB
 
     def __post_init__(self) -> None:
         for name, description in DESCRIPTIONS.items():

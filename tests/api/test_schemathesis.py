@@ -60,5 +60,7 @@ def make_harmless(body: object) -> None:
         return
     if isinstance(body.get("code"), str):
         body["code"] = "1"
+    if isinstance(body.get("argv"), list):
+        body["argv"] = ["true" if isinstance(argument, str) else argument for argument in body["argv"]]
     if isinstance(body.get("commands"), list):
         body["commands"] = ["true" if isinstance(command, str) else command for command in body["commands"]]

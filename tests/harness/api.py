@@ -103,6 +103,10 @@ class Api:
         assert isinstance(output, list)
         return output
 
+    def process(self, container_id: str, *argv: str, **body: Any) -> Json:
+        """Run a program; give the ``container.process``."""
+        return self.call("POST", f"/containers/{container_id}/processes", json={"argv": argv, **body})
+
     @contextmanager
     def streamed(self, path: str, body: Json) -> Iterator[Iterator[Event]]:
         """Start a call with ``stream: true``; give its events as they come. Leaving early hangs up."""

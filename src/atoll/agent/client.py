@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
 
 from atoll.agent.download import Download
 from atoll.agent.errors import AgentMisbehavedError
-from atoll.agent.exchange import Exchange, Frame, MakeRoom, open_exchange, unlimited
+from atoll.agent.exchange import Exchange, Frame, MakeRoom, frames_of, open_exchange, unlimited
 from atoll.agent.fields import Fields, read_boolean, read_integer
 from atoll.agent.files import AgentContent, AgentFile, FileListing, ListingReader, is_data_path, read_file
 from atoll.agent.patience import Patience
+from atoll.agent.process import AgentProcessEvent, ProcessReader
 from atoll.agent.python import AgentPythonEvent, PythonReader
 from atoll.agent.shell import AgentShellEvent, ShellReader
-from atoll.agent.upload import Upload
-from atoll.guest.protocol import PROTOCOL_VERSION, FrameType
+from atoll.agent.upload import FRAME_BYTES_MAX, Upload
+from atoll.guest.protocol import PROTOCOL_VERSION, FrameType, encode
+from atoll.model.processes import NewProcess
 from atoll.runtime.contract import Stream
 
 _NO_ENVIRONMENT: Final[Mapping[str, str]] = {}
@@ -103,6 +106,32 @@ class AgentClient:
         reader = ShellReader(commands_count=len(commands), output_chars_max=output_chars_max)
         return self._call(request, reader, timeout_ms, make_room)
 
+    def process(
+        self,
+        process: NewProcess,
+        timeout_ms: int,
+        output_bytes_max: int,
+        *,
+        make_room: MakeRoom = unlimited,
+        environment: Mapping[str, str] = _NO_ENVIRONMENT,
+    ) -> AsyncGenerator[AgentProcessEvent, None]:
+        """Run a program beside whatever else runs; the last event, and only that, is an ``AgentProcessEnded``.
+
+        Its own environment goes before ``environment``. One that cannot be started is refused before any event.
+        """
+        request = {
+            "op": "process",
+            "argv": list(process.argv),
+            "environment": {**environment, **process.environment},
+            "cwd": process.cwd,
+            "user": process.user,
+            "input": process.stdin is not None,
+            "timeout_ms": timeout_ms,
+            "output_bytes_max": output_bytes_max,
+        }
+        reader = ProcessReader(output_bytes_max=output_bytes_max)
+        return self._call(request, reader, timeout_ms, make_room, process.stdin)
+
     async def interrupt(self) -> bool:
         """Stop the call that runs; tells whether one did."""
         return read_boolean(await self._ask({"op": "interrupt"}), "interrupted")
@@ -172,10 +201,17 @@ class AgentClient:
             await exchange.aclose()
 
     async def _call(
-        self, request: Mapping[str, Any], reader: CallReader[Event], timeout_ms: int, make_room: MakeRoom
+        self,
+        request: Mapping[str, Any],
+        reader: CallReader[Event],
+        timeout_ms: int,
+        make_room: MakeRoom,
+        data: bytes | None = None,
     ) -> AsyncGenerator[Event, None]:
-        exchange = await self._open({**request, "keep": True} if self._keep else request, make_room)
+        keep = self._keep if data is None else None  # more of the data may still be on its way at the end
+        exchange = await self._open({**request, "keep": True} if keep else request, make_room)
         finished = False
+        feeding = None if data is None else asyncio.create_task(_feed(exchange, data))
         try:
             deadline = _now() + timeout_ms / 1000 + self._patience.call_grace_s
             while not finished:
@@ -187,10 +223,22 @@ class AgentClient:
                 # agent's.
                 deadline += _now() - handed_over_at
         finally:
-            if finished and self._keep is not None:
-                await self._keep(exchange.release())
+            if feeding is not None:
+                feeding.cancel()
+            if finished and keep is not None:
+                await keep(exchange.release())
             else:
                 await exchange.aclose()
+            if feeding is not None:
+                await asyncio.wait((feeding,))
+
+
+async def _feed(exchange: Exchange, data: bytes) -> None:
+    """Send what a program reads, as fast as it does. An agent that hangs up says why to whoever listens."""
+    with suppress(ConnectionError):
+        for frame in frames_of(data, FRAME_BYTES_MAX):
+            await exchange.send(frame, within_s=None)
+        await exchange.send(encode(FrameType.END), within_s=None)
 
 
 def _events_of(frame: Frame, exchange: Exchange, reader: CallReader[Event]) -> tuple[tuple[Event, ...], bool]:

@@ -21,9 +21,13 @@ class AgentOverdueError(AgentMisbehavedError):
 
 
 class AgentRefusedError(AgentError):
-    """An honest "no": ``code`` is one of the protocol's ``FAILURE_CODES``, ``message`` is printable and short."""
+    """An honest "no": ``code`` is one of the protocol's ``FAILURE_CODES``, ``message`` is printable and short.
 
-    def __init__(self, code: str, message: str) -> None:
+    ``field`` of the request, as the client sent it, is what was wrong, where the agent names one.
+    """
+
+    def __init__(self, code: str, message: str, field: str | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.field = field

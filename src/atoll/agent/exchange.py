@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -40,7 +40,7 @@ async def open_exchange(
     the protocol.
     """
     frame = _encode_request(request)
-    exchange = Exchange(await dial(), make_room)
+    exchange = Exchange(await dial(), make_room, request)
     try:
         with suppress(ConnectionError):  # what the agent said before it hung up is still to be received
             await exchange.send(frame, within_s=send_s)
@@ -53,19 +53,25 @@ async def open_exchange(
 class Exchange:
     """Sends bytes, gives frames; a FAILURE is raised. Hanging up (``aclose``) cancels the operation.
 
+    ``fields`` are those of the request: a FAILURE can name no other.
+
     ``make_room`` is waited for with the number of bytes that came, before the next are read. What it raises comes out.
     """
 
-    def __init__(self, stream: Stream, make_room: MakeRoom = unlimited) -> None:
+    def __init__(self, stream: Stream, make_room: MakeRoom = unlimited, fields: Iterable[str] = ()) -> None:
         self._stream = stream
         self._make_room = make_room
+        self._fields = frozenset(fields)
         self._room_waited_s = 0.0
         self._decoder = FrameDecoder()
         self._frames: deque[Frame] = deque()
         self._read_bytes = _READ_BYTES
 
-    async def send(self, frame: bytes, *, within_s: float) -> None:
-        """Send a frame. Raises ``AgentOverdueError``, and ``ConnectionError``: ``receive`` then tells why."""
+    async def send(self, frame: bytes, *, within_s: float | None) -> None:
+        """Send a frame; without ``within_s`` for as long as the agent does not read.
+
+        Raises ``AgentOverdueError``, and ``ConnectionError``: ``receive`` then tells why.
+        """
         with _overdue("stopped taking what it was sent"):
             async with asyncio.timeout(within_s):
                 await self._stream.write(frame)
@@ -80,7 +86,7 @@ class Exchange:
         frame_type, payload = self._frames.popleft()
         if frame_type is FrameType.FAILURE:
             self.expect_end()
-            raise _read_failure(payload)
+            raise self._read_failure(payload)
         return frame_type, payload
 
     async def receive_result(self, *, until: float | None) -> Fields:
@@ -122,6 +128,15 @@ class Exchange:
             except ProtocolError as error:
                 raise AgentMisbehavedError(str(error)) from error
 
+    def _read_failure(self, payload: bytes) -> AgentRefusedError:
+        fields = read_fields(payload)
+        code = read_string(fields, "code")
+        if code not in FAILURE_CODES:
+            raise AgentMisbehavedError("a failure of no known kind")
+        field = fields.get("field")
+        named = field if isinstance(field, str) and field in self._fields else None
+        return AgentRefusedError(code, printable(read_string(fields, "message")), named)
+
     async def _make_room_for(self, data: bytes) -> None:
         if self._make_room is not unlimited:
             began = asyncio.get_running_loop().time()
@@ -151,11 +166,3 @@ def _encode_request(request: Mapping[str, Any]) -> bytes:
         raise AgentRefusedError("too_large", "the request is too large for one message") from error
     except UnicodeEncodeError as error:
         raise AgentRefusedError("bad_request", "the request holds text that is not Unicode") from error
-
-
-def _read_failure(payload: bytes) -> AgentRefusedError:
-    fields = read_fields(payload)
-    code = read_string(fields, "code")
-    if code not in FAILURE_CODES:
-        raise AgentMisbehavedError("a failure of no known kind")
-    return AgentRefusedError(code, printable(read_string(fields, "message")))

@@ -26,6 +26,7 @@ from atoll.api.routes import (
     health,
     interrupt,
     metrics,
+    processes,
     reference,
     shell_calls,
 )
@@ -51,6 +52,7 @@ _V1: Final = (
     files.retrieve_file_content,
     code_interpreter_calls.create_code_interpreter_call,
     shell_calls.create_shell_call,
+    processes.create_process,
     interrupt.interrupt_container,
     interrupt.restart_container,
 )

@@ -175,6 +175,13 @@ def _look_list(value: object, kind: inspect.ListType, path: str) -> InvalidReque
     return None
 
 
+def _look_dict(value: object, kind: inspect.DictType, path: str) -> InvalidRequestError | None:
+    if not isinstance(value, dict):
+        return wrong_type(path, "an object", name_of(value))
+    found = (_look(item, kind.value_type, _under(path, name)) for name, item in value.items())
+    return next((error for error in found if error is not None), None)
+
+
 def _look_literal(value: object, kind: inspect.LiteralType, path: str) -> InvalidRequestError | None:
     words = tuple(sorted((str(word) for word in kind.values), key=lambda word: (len(word), word)))  # 4g before 16g
     if not isinstance(value, str):
@@ -221,6 +228,7 @@ _LOOKS: Final[Mapping[type[inspect.Type], Callable[[object, Any, str], InvalidRe
     inspect.UnionType: _look_union,
     inspect.StructType: _look_struct,
     inspect.ListType: _look_list,
+    inspect.DictType: _look_dict,
     inspect.LiteralType: _look_literal,
     inspect.StrType: _look_str,
     inspect.IntType: _look_int,

@@ -21,10 +21,11 @@ from atoll.api.runtime_families import RuntimeFamilies
 from atoll.model.calls import CallStarted, PythonEnded, ShellEnded
 from atoll.model.egress_decision import EgressCounts
 from atoll.model.errors import RefusalReason
+from atoll.model.processes import ProcessEnded, ProcessStarted
 from atoll.model.runtime_metrics import RuntimeMetrics
 
 E = TypeVar("E")
-CallKind = Literal["python", "shell"]
+CallKind = Literal["python", "shell", "process"]
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -92,13 +93,13 @@ class Metrics:
         try:
             async with aclosing(events):
                 async for event in events:
-                    if isinstance(event, CallStarted):
+                    if isinstance(event, (CallStarted, ProcessStarted)):
                         now = self._clock()
                         gauge.dec()
                         seconds.observe(now - since)
                         gauge, seconds, since = calls.running[kind], calls.seconds[kind], now
                         gauge.inc()
-                    elif isinstance(event, (PythonEnded, ShellEnded)):
+                    elif isinstance(event, (PythonEnded, ShellEnded, ProcessEnded)):
                         status, cause = event.status, event.cause
                     yield event
         finally:
@@ -152,7 +153,7 @@ class _Requests:
 
 class _Calls:
     def __init__(self, registry: CollectorRegistry) -> None:
-        kinds: tuple[CallKind, ...] = ("python", "shell")
+        kinds: tuple[CallKind, ...] = ("python", "shell", "process")
         running = Gauge("atoll_calls_running", "Calls that run now.", ("kind",), registry=registry)
         waiting = Gauge("atoll_calls_waiting", "Calls that wait for their turn.", ("kind",), registry=registry)
         seconds = Histogram(

@@ -277,6 +277,36 @@ class ShellCallBody(_Request, frozen=True, kw_only=True):
     stream: bool | None = None
 
 
+Encoding = Literal["utf-8", "base64"]
+
+
+class ProcessBody(_Request, frozen=True, kw_only=True):
+    """A program to run."""
+
+    argv: Annotated[
+        list[str],
+        Meta(
+            min_length=1,
+            description="The program, a path or a name on the `PATH`, and its arguments, exactly as it gets them.",
+            extra_json_schema={"maxItems": 4096},
+        ),
+    ]
+    env: Annotated[dict[str, str], Meta(description="On top of what every program of the container has.")] | None = None
+    cwd: (
+        Annotated[str, Meta(min_length=1, description="Working directory; a relative one is below `/mnt/data`.")] | None
+    ) = None
+    stdin: Annotated[str, Meta(description="What it reads, in `encoding`; without it there is nothing.")] | None = None
+    user: (
+        Annotated[str, Meta(min_length=1, description="The user that code runs as anyway, by name or number.")] | None
+    ) = None
+    timeout_ms: Annotated[int, Meta(ge=1)] | None = None
+    encoding: (
+        Annotated[Encoding, Meta(description="Of `stdin`, `stdout` and `stderr`; `base64` keeps every byte.")] | None
+    ) = None
+    max_output_bytes: Annotated[int, Meta(ge=0, description="Of stdout and stderr together.")] | None = None
+    stream: bool | None = None
+
+
 # -- running code: out
 
 CallStatus = Literal["in_progress", "interpreting", "completed", "incomplete", "failed"]
@@ -314,6 +344,48 @@ class ExitOutcome(_Answer, frozen=True, kw_only=True, tag_field="type", tag="exi
 
 class TimeoutOutcome(_Answer, frozen=True, kw_only=True, tag_field="type", tag="timeout"):
     """The command was stopped when its time ran out, or was not begun any more."""
+
+
+class SignalOutcome(_Answer, frozen=True, kw_only=True, tag_field="type", tag="signal"):
+    """A signal ended the program."""
+
+    signal: Annotated[int, Meta(ge=1)]
+    name: str
+
+
+class LostOutcome(_Answer, frozen=True, kw_only=True, tag_field="type", tag="lost"):
+    """How the program ended is not known: it went away with its container or its sandbox, or was ended."""
+
+    cause: Annotated[str, Meta(description="What happened; `notes` say it in words.")]
+
+
+ProcessOutcome = ExitOutcome | SignalOutcome | TimeoutOutcome | LostOutcome
+
+
+class OmittedOutput(_Answer, frozen=True, kw_only=True):
+    """What was over the limit: so many bytes are missing after the first `offset` ones."""
+
+    offset: _Count
+    bytes: Annotated[int, Meta(ge=1)]
+
+
+class ContainerProcess(_Answer, frozen=True, kw_only=True):
+    """A program that was run."""
+
+    id: Annotated[str, Meta(pattern="^proc_[0-9a-f]{48}$")]
+    object: Literal["container.process"] = "container.process"
+    container_id: str
+    status: Annotated[
+        Literal["in_progress", "completed", "incomplete", "failed"],
+        Meta(description="`incomplete` when its time ran out, `failed` when how it ended is not known."),
+    ]
+    encoding: Encoding
+    stdout: str
+    stderr: str
+    stdout_omitted: OmittedOutput | None
+    stderr_omitted: OmittedOutput | None
+    outcome: ProcessOutcome | None
+    notes: Annotated[list[str], Meta(description="What the container's limits did to it.")]
 
 
 class CommandResult(_Answer, frozen=True, kw_only=True):
@@ -427,6 +499,32 @@ class ShellItemDone(_Event, frozen=True, kw_only=True, tag="response.output_item
     item: ShellCallOutput
 
 
+class ProcessStarted(_Event, frozen=True, kw_only=True, tag="container.process.started"):
+    """The program runs."""
+
+    item: ContainerProcess
+
+
+class ProcessDelta(_Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """What a program wrote since the last event, in its `encoding`."""
+
+    stdout: str | UnsetType = UNSET
+    stderr: str | UnsetType = UNSET
+
+
+class ProcessOutputDelta(_Event, frozen=True, kw_only=True, tag="container.process.output.delta"):
+    """A piece of a program's output."""
+
+    item_id: str
+    delta: ProcessDelta
+
+
+class ProcessDone(_Event, frozen=True, kw_only=True, tag="container.process.done"):
+    """The whole of it; the last event of a stream that was not cut off."""
+
+    item: ContainerProcess
+
+
 class StreamError(_Event, frozen=True, kw_only=True, tag="error"):
     """The call could not go on."""
 
@@ -444,6 +542,7 @@ PythonStreamEvent = (
     | PythonItemDone
     | StreamError
 )
+ProcessStreamEvent = ProcessStarted | ProcessOutputDelta | ProcessDone | StreamError
 ShellStreamEvent = ShellItemAdded | ShellOutputDelta | ShellOutputDone | ShellItemDone | StreamError
 
 

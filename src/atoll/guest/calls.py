@@ -1,4 +1,4 @@
-"""Runs calls of people's code one at a time, each between two looks at the data folder."""
+"""Runs calls of people's code one at a time, each between two looks at the data folder, and processes beside them."""
 
 from collections import deque
 from collections.abc import Callable
@@ -12,11 +12,12 @@ from atoll.guest.fork_client import ForkClient
 from atoll.guest.options import Options
 from atoll.guest.pid_count import PidCount
 from atoll.guest.pipes import Drains
+from atoll.guest.process_call import ProcessCall
 from atoll.guest.protocol import FrameType
 from atoll.guest.python import Python
 from atoll.guest.python_call import PythonCall
 from atoll.guest.reactor import Reactor
-from atoll.guest.requests import PythonRequest, ShellRequest, StopReason
+from atoll.guest.requests import ProcessRequest, PythonRequest, ShellRequest, StopReason
 from atoll.guest.room import Room
 from atoll.guest.shell_call import ShellCall
 from atoll.guest.tree import Walk, walk_in_slices
@@ -57,6 +58,7 @@ class Calls:
         self._python = Python(reactor, options, self._drains)
         self._waiting: deque[_Call] = deque()
         self._running: _Call | None = None
+        self._processes: set[ProcessCall] = set()
         self._restarts = 0
 
     def python(self, request: PythonRequest, connection: Connection) -> None:
@@ -70,6 +72,25 @@ class Calls:
     def shell(self, request: ShellRequest, connection: Connection) -> None:
         """Run commands when their turn comes."""
         self._enqueue(_Call(connection, lambda call: self._make_shell(request, call)))
+
+    def process(self, request: ProcessRequest, connection: Connection) -> None:
+        """Run a program now, beside whatever else runs. Raises ``RequestError``."""
+        if self._restarts:
+            connection.fail("busy", "The container is being restarted.")
+            return
+        call = ProcessCall(
+            request,
+            connection,
+            people=self._options.people,
+            forks=self._forks,
+            room=self._room,
+            drains=self._drains,
+            pid_count=self._pid_count,
+            reactor=self._reactor,
+            on_end=self._processes.discard,
+        )
+        self._processes.add(call)
+        call.start()
 
     def interrupt(self) -> bool:
         """Stop the running call; ``False`` when none runs."""
@@ -165,8 +186,7 @@ class Calls:
 
     def _await_silence(self, connection: Connection, polls_left: int) -> None:
         self._room.kill_all()
-        operation = self._running.operation if self._running is not None else None
-        is_silent = not self._python.is_alive and not (isinstance(operation, ShellCall) and operation.is_alive)
+        is_silent = not self._anything_is_alive()
         if not is_silent and polls_left > 0:
             self._reactor.call_later(
                 _RESTART_POLL_S, lambda: self._await_silence(connection, polls_left - 1), lambda _e: connection.close()
@@ -178,6 +198,14 @@ class Calls:
         else:
             connection.fail("internal", "Some processes did not end in time.")
         self._next()
+
+    def _anything_is_alive(self) -> bool:
+        operation = self._running.operation if self._running is not None else None
+        return (
+            self._python.is_alive
+            or (isinstance(operation, ShellCall) and operation.is_alive)
+            or any(call.is_alive for call in self._processes)
+        )
 
     def _make_warm_up(self, modules: tuple[str, ...], call: _Call) -> WarmUp:
         return WarmUp(modules, python=self._python, reactor=self._reactor, on_end=lambda: self._warmed(call))

@@ -12,15 +12,16 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from atoll.guest import fork_server
 from atoll.guest.options import Options
+from atoll.guest.program import Program
 from atoll.guest.reactor import Reactor, log
-from atoll.guest.spawn import fork, place_descriptors, spawn
+from atoll.guest.spawn import execute, fork, launch, place_descriptors
 
 _ANSWER_BYTES_MAX: Final = 16
 _ANSWER_S_MAX: Final = 30.0
@@ -40,18 +41,27 @@ class ForkClient:
 
     def spawn(self, argv: Sequence[str], fds: Mapping[int, int]) -> int:
         """Start a program; see ``atoll.guest.spawn.spawn``. Raises ``OSError`` when there is no room for it."""
+        arguments = [os.fsencode(argument) for argument in argv]
+        return self._fork(b"", arguments, fds, lambda: execute(argv, fds, self._options.people))
+
+    def launch(self, program: Program, fds: Mapping[int, int]) -> int:
+        """Start a program; see ``atoll.guest.spawn.launch``. Raises ``OSError`` when there is no room for it."""
+        encoded = program.encoded()
+        return self._fork(fork_server.PROGRAM, encoded, fds, lambda: launch(program, fds, self._options.people))
+
+    def _fork(self, mark: bytes, fields: Sequence[bytes], fds: Mapping[int, int], in_child: Callable[[], None]) -> int:
         if self._server is not None and self._server.is_ready():
-            pid = self._ask(self._server, argv, fds)
+            pid = self._ask(self._server, mark, fields, fds)
             if pid is not None:
                 return pid
-        pid = spawn(argv, fds, self._options.people)
+        pid = fork(in_child)
         if self._wants_server and self._server is None:
             self._start()
         return pid
 
-    def _ask(self, server: "_Server", argv: Sequence[str], fds: Mapping[int, int]) -> int | None:
+    def _ask(self, server: "_Server", mark: bytes, fields: Sequence[bytes], fds: Mapping[int, int]) -> int | None:
         try:
-            return server.fork(argv, fds)
+            return server.fork(mark, fields, fds)
         except _ServerGoneError as error:
             # Whether it has forked before it died is not known; whoever has no room ends all that may be left.
             self._server = None
@@ -100,9 +110,9 @@ class _Server:
                 self._is_ready = self._socket.recv(_ANSWER_BYTES_MAX, socket.MSG_DONTWAIT) == fork_server.READY
         return self._is_ready
 
-    def fork(self, argv: Sequence[str], fds: Mapping[int, int]) -> int | None:
+    def fork(self, mark: bytes, fields: Sequence[bytes], fds: Mapping[int, int]) -> int | None:
         """Give the process's number; ``None`` when the question cannot be put. Raises ``OSError`` as a fork does."""
-        message = b"\0".join([" ".join(map(str, fds)).encode(), *map(os.fsencode, argv)])
+        message = b"\0".join([" ".join(map(str, fds)).encode() + mark, *fields])
         if len(message) > fork_server.MESSAGE_BYTES_MAX:
             return None
         answer = b""

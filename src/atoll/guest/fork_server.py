@@ -3,7 +3,7 @@
 A program of its own. It speaks over a ``SOCK_SEQPACKET`` socket, one question at a time: first what is said once, the
 ``People`` as JSON, answered by ``ready``. Then for each program its numbers for descriptors (``1 2``) and its
 arguments, each after a zero byte, with as many descriptors; answered by the number of the process, or by ``-`` and the
-number of an error.
+number of an error. After the numbers a ``+`` says that not arguments come but a ``Program``.
 """
 
 import sys
@@ -22,13 +22,15 @@ from functools import partial
 from typing import Final
 
 from atoll.guest.options import People
+from atoll.guest.program import Program
 from atoll.guest.quick_start import QuickStart
-from atoll.guest.spawn import execute, fork, protect_memory
+from atoll.guest.spawn import execute, fork, launch, protect_memory
 
 SOCKET_FD: Final = 3
 MESSAGE_BYTES_MAX: Final = 160 * 1024
 DESCRIPTORS_MAX: Final = 8
 READY: Final = b"ready"
+PROGRAM: Final = b"+"
 
 _CLONE_PARENT: Final = 0x00008000
 _CLONE_NUMBERS: Final = {"x86_64": 56, "aarch64": 220}
@@ -46,17 +48,20 @@ def main() -> None:
     """Fork when asked, until the agent is gone."""
     protect_memory()
     agent = socket.socket(fileno=SOCKET_FD)
-    start = _starter(People(**json.loads(agent.recv(MESSAGE_BYTES_MAX))))
+    people = People(**json.loads(agent.recv(MESSAGE_BYTES_MAX)))
+    start = _starter(people)
     agent.send(READY)
     while True:
         message, descriptors, _, _ = socket.recv_fds(agent, MESSAGE_BYTES_MAX, DESCRIPTORS_MAX)
         if not message:
             return
         targets, *arguments = message.split(b"\0")
-        fds = dict(zip(map(int, targets.split()), descriptors, strict=True))
-        argv = [os.fsdecode(argument) for argument in arguments]
+        fds = dict(zip(map(int, targets.removesuffix(PROGRAM).split()), descriptors, strict=True))
         try:
-            number = start(argv, fds)
+            if targets.endswith(PROGRAM):
+                number = fork(partial(launch, Program.decoded(arguments), fds, people), how=fork_sibling)
+            else:
+                number = start([os.fsdecode(argument) for argument in arguments], fds)
         except OSError as error:
             number = -(error.errno or 0)
         finally:

@@ -2,8 +2,8 @@
 
 One connection carries one operation at a time. The host sends one ``REQUEST`` (JSON with an ``op``), for uploads
 ``DATA`` frames and an ``END``; the agent answers with output frames and then exactly one ``RESULT`` or ``FAILURE``, and
-hangs up. After the ``RESULT`` to a ``python`` or ``shell`` with ``"keep": true`` it waits for another ``REQUEST``
-instead; an agent that is too old for this hangs up. Hanging up cancels. Back-pressure is the stream's own.
+hangs up. After the ``RESULT`` to a ``python``, ``shell`` or ``process`` with ``"keep": true`` it waits for another
+``REQUEST`` instead; an agent that is too old for this hangs up. Hanging up cancels. Back-pressure is the stream's own.
 
 Operations, their fields and their results:
 
@@ -14,6 +14,12 @@ Operations, their fields and their results:
 ``shell``       ``commands, timeout_ms, output_chars_max`` -> for each command ``STDOUT``/``STDERR`` frames and an
                 ``EVENT {"event": "command_ended", "index": i, "exit_code": n | null, "pids_taken": n}`` (null: out
                 of time or interrupted); RESULT ``{"outcome": OUTCOME, "files": [FILE...]}``
+``process``     ``argv, environment, cwd, user, input, timeout_ms, output_bytes_max``, with ``"input": true`` then
+                ``DATA``... ``END``, while it runs -> ``EVENT {"event": "started"}``; ``STDOUT``/``STDERR`` frames, the
+                bytes as they are, and before what comes after a gap ``EVENT {"event": "omitted", "stream": "stdout" |
+                "stderr", "bytes": n}``; RESULT ``{"outcome": {"type": "exit", "exit_code": n} | {"type": "signal",
+                "signal": n} | {"type": "timeout"} | {"type": "interrupted"}, "made_room": bool, "pids_taken": n}``.
+                Runs beside calls and other processes. A program that cannot be started is a FAILURE with ``field``.
 ``interrupt``   -> RESULT ``{"interrupted": bool}``: stops the call that runs, if one does
 ``warm``        ``modules`` -> RESULT ``{}``: starts the Python and lets it import these, before any call. Nothing of it
                 is seen later; a module that cannot be imported is left out, a Python that runs is left alone
@@ -30,7 +36,8 @@ OUTCOME is ``{"type": T}`` with T one of ``ok``, ``error`` (Python raised), ``ti
 ``pids_taken`` counts process and thread numbers given away since the agent began; it may be too high, never too low.
 FILE is ``{"path": str, "size": int, "mtime_ns": int}``; paths are absolute, under ``/mnt/data``, UTF-8, and name
 regular files only.
-FAILURE is ``{"code": CODE, "message": str}`` with one of ``FAILURE_CODES``.
+FAILURE is ``{"code": CODE, "message": str, "field": str}`` with one of ``FAILURE_CODES``; the field of the request
+that was wrong is there only where there is one to name.
 """
 
 import json

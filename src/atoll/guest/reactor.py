@@ -23,6 +23,9 @@ ErrorHandler = Callable[[BaseException], None]
 
 READ: Final = selectors.EVENT_READ
 WRITE: Final = selectors.EVENT_WRITE
+HANGUP: Final = 4
+"""The other side has gone, told also where its last words are not to be read yet."""
+
 _REAPED_PER_TURN: Final = 256
 
 
@@ -210,12 +213,20 @@ class Reactor:
 
 
 def _to_epoll(events: int) -> int:
-    return (select.EPOLLIN if events & READ else 0) | (select.EPOLLOUT if events & WRITE else 0)
+    return (
+        (select.EPOLLIN if events & READ else 0)
+        | (select.EPOLLOUT if events & WRITE else 0)
+        | (select.EPOLLRDHUP if events & HANGUP else 0)
+    )
 
 
 def _from_epoll(happened: int) -> int:
     """Errors and hang-ups count as either: whoever reads or writes then is told."""
-    return (READ if happened & ~select.EPOLLOUT else 0) | (WRITE if happened & ~select.EPOLLIN else 0)
+    return (
+        (READ if happened & ~select.EPOLLOUT else 0)
+        | (WRITE if happened & ~select.EPOLLIN else 0)
+        | (HANGUP if happened & ~(select.EPOLLIN | select.EPOLLOUT) else 0)
+    )
 
 
 def _guarded(call: Handler, on_error: ErrorHandler) -> None:

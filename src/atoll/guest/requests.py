@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from atoll.guest.program import Program
+
 StopReason = Literal["timeout", "interrupted"]
 
 _TIMEOUT_MS_MAX: Final = 7 * 24 * 3600 * 1000
@@ -13,11 +15,16 @@ _COMMANDS_MAX: Final = 10_000
 _FILE_BYTES_MAX: Final = 1 << 62
 _MODULES_MAX: Final = 256
 _VARIABLES_MAX: Final = 1_000
+_ARGUMENTS_MAX: Final = 10_000
 _PEM_CHARS_MAX: Final = 16 * 1024
 
 
 class RequestError(ValueError):
-    """A request that cannot be carried out as it stands."""
+    """A request that cannot be carried out as it stands; ``field`` is what is wrong in it, where that is one."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,17 @@ class ShellRequest:
     timeout_ms: int
     output_chars_max: int
     environment: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRequest:
+    """Fields of ``process``; with ``has_input`` what it reads follows as ``DATA``."""
+
+    program: Program
+    user: str | None
+    has_input: bool
+    timeout_ms: int
+    output_bytes_max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +108,25 @@ def read_shell(fields: dict[str, Any]) -> ShellRequest:
         timeout_ms=_number(fields, "timeout_ms", 1, _TIMEOUT_MS_MAX),
         output_chars_max=limit,
         environment=_environment(fields),
+    )
+
+
+def read_process(fields: dict[str, Any]) -> ProcessRequest:
+    """Raises ``RequestError``."""
+    argv = fields.get("argv")
+    if not isinstance(argv, list) or not 0 < len(argv) <= _ARGUMENTS_MAX or argv[0] == "":
+        raise RequestError(f"argv must be a list of 1 to {_ARGUMENTS_MAX} texts, the first not empty", "argv")
+    cwd, user = fields.get("cwd"), fields.get("user")
+    return ProcessRequest(
+        program=Program(
+            argv=tuple(_command(argument) for argument in argv),
+            environment=_environment(fields),
+            cwd="" if cwd is None else _command(cwd),
+        ),
+        user=None if user is None else _command(user),
+        has_input=fields.get("input") is True,
+        timeout_ms=_number(fields, "timeout_ms", 1, _TIMEOUT_MS_MAX),
+        output_bytes_max=_number(fields, "output_bytes_max", 0, _OUTPUT_MAX),
     )
 
 

@@ -11,7 +11,16 @@ from atoll.guest.options import Options
 from atoll.guest.paths import PathError, parts_of
 from atoll.guest.protocol import PROTOCOL_VERSION, FrameType, ProtocolError, decode_json, encode_json
 from atoll.guest.reactor import READ, Reactor, log
-from atoll.guest.requests import RequestError, read_get, read_put, read_python, read_shell, read_trust, read_warm
+from atoll.guest.requests import (
+    RequestError,
+    read_get,
+    read_process,
+    read_put,
+    read_python,
+    read_shell,
+    read_trust,
+    read_warm,
+)
 from atoll.guest.room import Room
 from atoll.guest.spawn import become, fork
 from atoll.guest.transfer import Peer, carry_out, delete, get, put
@@ -23,7 +32,7 @@ _UNREAD_BYTES_MAX: Final = 32 * 1024 * 1024
 _BATCH_FILES: Final = 256
 _REST_S: Final = 0.2
 # What comes often enough for a new connection each time to show.
-_KEEPING: Final = ("python", "shell")
+_KEEPING: Final = ("python", "shell", "process")
 
 
 class Server:
@@ -78,7 +87,9 @@ class Server:
     def _on_request(self, connection: Connection, payload: bytes) -> None:
         try:
             self._dispatch(connection, decode_json(payload))
-        except (ProtocolError, RequestError, PathError) as error:
+        except RequestError as error:
+            connection.fail("bad_request", str(error), error.field)
+        except (ProtocolError, PathError) as error:
             connection.fail("bad_request", str(error))
 
     def _dispatch(self, connection: Connection, fields: dict[str, Any]) -> None:
@@ -91,6 +102,8 @@ class Server:
                 self._calls.python(read_python(fields), connection)
             case "shell":
                 self._calls.shell(read_shell(fields), connection)
+            case "process":
+                self._calls.process(read_process(fields), connection)
             case "warm":
                 self._calls.warm(read_warm(fields), connection)
             case "interrupt":

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NoReturn
 
 from atoll.guest.options import People
+from atoll.guest.program import REPORT_FD, NotStarted, Program, Step
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG: Final = 1
@@ -91,6 +92,22 @@ def execute(argv: Sequence[str], fds: Mapping[int, int], people: People) -> None
     """In a forked child: become a program of people's code."""
     _become_people(fds, people)
     os.execvpe(argv[0], list(argv), people.environment)  # noqa: S606 - a list of arguments, no shell: as it should be
+
+
+def launch(program: Program, fds: Mapping[int, int], people: People) -> None:
+    """In a forked child: become a program of people's code, or say on ``REPORT_FD``, one of ``fds``, why not."""
+    _become_people(fds, people)
+    os.set_inheritable(REPORT_FD, False)
+    environment = people.environment | program.environment
+    step: Step = "cwd"
+    try:
+        if program.cwd:
+            os.chdir(program.folder_in(people.data_dir))
+        step = "argv"
+        os.execvpe(program.argv[0], program.argv, environment)  # noqa: S606 - no shell: as it should be
+    except OSError as error:
+        os.write(REPORT_FD, NotStarted(step, error.errno or 0).encoded())
+        os._exit(CANNOT_START)
 
 
 def settle(run: Callable[[], None], fds: Mapping[int, int], people: People) -> int:

@@ -18,9 +18,10 @@ ProjectId = NewType("ProjectId", str)
 KeyId = NewType("KeyId", str)
 SandboxId = NewType("SandboxId", str)
 CallId = NewType("CallId", str)
+ProcessId = NewType("ProcessId", str)
 EgressId = NewType("EgressId", str)
 
-Prefix = Literal["cntr_", "cfile_", "file-", "proj_", "key_", "sbx_", "ci_", "sho_", "egr_"]
+Prefix = Literal["cntr_", "cfile_", "file-", "proj_", "key_", "sbx_", "ci_", "sho_", "proc_", "egr_"]
 
 HEX_DIGITS: Final[dict[Prefix, int]] = {
     "cntr_": 48,
@@ -31,6 +32,7 @@ HEX_DIGITS: Final[dict[Prefix, int]] = {
     "sbx_": 32,
     "ci_": 48,
     "sho_": 48,
+    "proc_": 48,
     "egr_": 32,
 }
 _PATTERNS: Final[dict[Prefix, re.Pattern[str]]] = {

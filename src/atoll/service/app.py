@@ -20,6 +20,7 @@ from atoll.service.egress import Egress, Feed
 from atoll.service.files import Files
 from atoll.service.keys import Keys
 from atoll.service.limits import ServiceLimits
+from atoll.service.processes import Processes
 from atoll.service.sandboxes import Sandboxes
 from atoll.service.secrets import Secrets
 from atoll.service.signals import Signals
@@ -37,6 +38,7 @@ class Services:
     files: Files
     egress: Egress
     calls: Calls
+    processes: Processes
     answers: AnswerRoom
     keys: Keys
     limits: ServiceLimits
@@ -155,6 +157,7 @@ def _put_together(
             secrets=secrets,
             limits=limits,
         ),
+        processes=Processes(ids=ids, access=access, sandboxes=sandboxes, secrets=secrets, limits=limits),
         answers=AnswerRoom(limits.answers_bytes_max, one_answer_bytes_max(limits.output_bytes_max)),
         keys=Keys(database=database, ids=ids, clock=clock, limits=limits),
         limits=limits,

@@ -40,6 +40,19 @@ def memory_killed_command(limit: MemoryLimit, shortage: MemoryShortage) -> str:
     return f"[atoll] The command was ended because {_reason(limit, shortage)}."
 
 
+def memory_killed_program(limit: MemoryLimit, shortage: MemoryShortage) -> str:
+    """A program, or something that it ran, was ended for want of memory."""
+    return f"The program was ended because {_reason(limit, shortage)}."
+
+
+def room_made() -> str:
+    """There was not even room to start the program."""
+    return (
+        "The container had no processes or memory left to start this program. All its processes were ended before; "
+        + _LOST.lower()
+    )
+
+
 def _reason(limit: MemoryLimit, shortage: MemoryShortage) -> str:
     if shortage is MemoryShortage.MACHINE:
         return "the machine's memory for all containers together was used up"

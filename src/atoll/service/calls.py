@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Literal, TypeVar
 
 from atoll.agent.client import AgentClient
-from atoll.agent.errors import AgentError, AgentMisbehavedError, AgentRefusedError
+from atoll.agent.errors import AgentError, AgentRefusedError
 from atoll.agent.exchange import MakeRoom, unlimited
 from atoll.agent.outcome import OutcomeType
 from atoll.agent.python import AgentPythonEnded, AgentPythonEvent
@@ -25,15 +25,16 @@ from atoll.model.calls import (
     ShellEvent,
 )
 from atoll.model.containers import Container
-from atoll.model.errors import AtollError, InvalidRequestError, NotFoundError
+from atoll.model.errors import InvalidRequestError
 from atoll.model.ids import CallId, IdGenerator, ProjectId
-from atoll.runtime.contract import RuntimeFailure, SandboxNotFoundError, SandboxNotRunningError
+from atoll.runtime.contract import SandboxNotFoundError, SandboxNotRunningError
 from atoll.service import call_notes
 from atoll.service.access import Access
-from atoll.service.answer_room import NoAnswerRoomError
+from atoll.service.call_ends import FAILURES, CallEnds
 from atoll.service.checks import check_count, check_integer, check_text
 from atoll.service.contents import Contents
 from atoll.service.egress import Egress
+from atoll.service.entrance import Entrance
 from atoll.service.failures import translated
 from atoll.service.limits import ServiceLimits
 from atoll.service.sandboxes import Sandboxes
@@ -58,8 +59,6 @@ _CAUSE: dict[OutcomeType, EndCause] = {
     OutcomeType.INTERRUPTED: "interrupted",
     OutcomeType.DIED: "died",
 }
-# What can go wrong once a call has begun: told in its output, because its answer has begun too.
-_FAILURES = (AgentError, RuntimeFailure, AtollError)
 
 
 class Calls:
@@ -89,6 +88,8 @@ class Calls:
         self._secrets = secrets
         self._limits = limits
         self._turns = Turns(limits.calls_waiting_max)
+        self._entrance = Entrance(access, sandboxes, secrets)
+        self._ends = CallEnds(access, sandboxes)
 
     async def run_python(
         self, project_id: ProjectId, container_id: str, call: PythonCall, make_room: MakeRoom = unlimited
@@ -196,13 +197,8 @@ class Calls:
                     # It may have been deleted, or got another sandbox, while this call waited.
                     container = await self._access.find(project_id, container_id)
                 with self._egress.watching(container):
-                    async with self._sandboxes.reached(container) as agent:
-                        if container.network_policy.domain_secrets:
-                            # It may have got another sandbox on the way, with another authority.
-                            container = await self._access.find(project_id, container_id)
-                            with translated():
-                                await self._secrets.let_trust(container, agent)
-                        yield container, agent
+                    async with self._entrance.entered(container) as entered:
+                        yield entered
 
     async def _when_free(self, begin: Callable[[], AsyncGenerator[E, None]]) -> AsyncGenerator[E, None]:
         """Give a call's events; begins again while the agent is still ending a call that was hung up on."""
@@ -240,8 +236,8 @@ class Calls:
                     if isinstance(event, Logs):
                         line_start = "" if event.text.endswith("\n") else "\n"
                     yield event
-        except _FAILURES as error:
-            cause, note = await self._explain(container, error)
+        except FAILURES as error:
+            cause, note = await self._ends.explain(container, error)
             yield Logs(f"{line_start}{note}\n")
             yield PythonEnded(status="incomplete" if cause == "no_room" else "failed", files=(), cause=cause)
 
@@ -256,7 +252,11 @@ class Calls:
             notes.append(call_notes.images_omitted(ended.images_omitted))
         if shortage is not None:
             notes.append(call_notes.memory_killed_python(container.memory_limit, shortage))
-        return [*notes, *await self._processes_note(container, ended.pids_taken), *await self._network_note(container)]
+        return [
+            *notes,
+            *await self._ends.processes_note(container, ended.pids_taken),
+            *await self._network_note(container),
+        ]
 
     async def _shell(
         self, container: Container, commands_count: int, events: AsyncGenerator[AgentShellEvent, None]
@@ -277,8 +277,8 @@ class Calls:
                         yield CommandEnded(event.index, event.exit_code)
                     case CommandOutput():
                         yield event
-        except _FAILURES as error:
-            cause, note = await self._explain(container, error)
+        except FAILURES as error:
+            cause, note = await self._ends.explain(container, error)
             for index in range(running, commands_count):
                 if index == running:
                     yield CommandOutput(index, "", note + "\n")
@@ -290,35 +290,12 @@ class Calls:
         shortage = await self._sandboxes.memory_killed(container) if ended.exit_code == 128 + 9 else None
         if shortage is not None:
             notes.append(call_notes.memory_killed_command(container.memory_limit, shortage))
-        return [*notes, *await self._processes_note(container, ended.pids_taken), *await self._network_note(container)]
+        return [
+            *notes,
+            *await self._ends.processes_note(container, ended.pids_taken),
+            *await self._network_note(container),
+        ]
 
     async def _network_note(self, container: Container) -> list[str]:
         refused = await self._egress.refused(container)
         return [call_notes.network_refused(refused)] if refused else []
-
-    async def _processes_note(self, container: Container, pids_taken: int) -> list[str]:
-        if not self._sandboxes.may_be_full(container, pids_taken):
-            return []
-        usage = await self._sandboxes.found_full(container, pids_taken)
-        if usage is None or usage.pids_max is None:
-            return []
-        return [call_notes.processes_refused(usage.pids_max, usage.pids)]
-
-    async def _explain(self, container: Container, error: Exception) -> tuple[EndCause, str]:
-        """Say what became of a call, and stop a sandbox that does not do what it must."""
-        try:
-            await self._access.find(container.project_id, container.id)
-        except NotFoundError:
-            return "deleted", call_notes.container_deleted()
-        match error:
-            case NoAnswerRoomError():
-                return "no_room", call_notes.no_room_for_output()
-            case AgentRefusedError() | AtollError():
-                return "refused", call_notes.refused(error.message)
-            case AgentMisbehavedError():
-                await self._sandboxes.stop(container)
-                return "overdue", call_notes.sandbox_stopped()
-        shortage = await self._sandboxes.memory_killed(container)
-        if shortage is not None:
-            return "memory", call_notes.memory_killed_python(container.memory_limit, shortage)
-        return "lost", call_notes.sandbox_ended()

@@ -33,6 +33,8 @@ class ServiceLimits:
     output_bytes_max: int = 10 * _MIB
     answers_bytes_max: int = 256 * _MIB
     calls_waiting_max: int = 32
+    processes_max: int = 16
+    stdin_bytes_max: int = 8 * _MIB
 
     upload_bytes_max: int = 512 * _MIB
     files_per_container_max: int = 10_000

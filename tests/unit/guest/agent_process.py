@@ -135,6 +135,13 @@ class Agent:
         defaults: dict[str, Any] = {"timeout_ms": 20_000, "output_chars_max": None}
         return self.call(op="shell", commands=commands, **defaults | fields)
 
+    def begin_program(self, *argv: str, **fields: Any) -> Call:
+        defaults: dict[str, Any] = {"timeout_ms": 20_000, "output_bytes_max": 1_000_000}
+        return self.call(op="process", argv=argv, **defaults | fields)
+
+    def program(self, *argv: str, **fields: Any) -> Answer:
+        return self.begin_program(*argv, **fields).answer()
+
     def python(self, code: str, **fields: Any) -> Answer:
         return self.begin_python(code, **fields).answer()
 

@@ -16,7 +16,7 @@ The checks look at the host's ``/proc``, so run them where the sandboxes' proces
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from atoll.runtime.conformance import dialling, dying, life, measuring
+from atoll.runtime.conformance import dialling, dying, life, measuring, programs
 from atoll.runtime.conformance.bench import SPEC, Bench, ConformanceError, DoesNotApplyError
 
 __all__ = ["CHECKS", "SPEC", "Bench", "Check", "ConformanceError", "DoesNotApplyError"]
@@ -39,6 +39,10 @@ CHECKS: Final[tuple[Check, ...]] = (
     dialling.a_stream_that_ended_is_not_quiet,
     dialling.hanging_up_cancels_the_call,
     dialling.much_data_goes_both_ways,
+    programs.a_program_gets_exactly_what_it_was_given,
+    programs.a_program_that_is_not_there_is_refused,
+    programs.programs_run_beside_each_other,
+    programs.stopping_ends_programs,
     measuring.usage_follows_what_is_used,
     measuring.usage_starts_anew_after_a_stop,
     measuring.memory_has_a_limit,
