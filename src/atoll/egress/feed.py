@@ -10,6 +10,7 @@ import json
 import logging
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -23,6 +24,9 @@ _KEPT_MAX: Final = 10_000
 _UNREAD_BYTES_MAX: Final = 8 << 20
 _LINE_BYTES_MAX: Final = 4096
 _CREDENTIALS: Final = struct.Struct("3i")
+# Since Python 3.13 a server looks up the path of its socket to remove it at the end. Ours was bound by way of a
+# descriptor, so that path leads nowhere by now; and the next start removes what lies there.
+_LEAVE_PATH_ALONE: Final[Mapping[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
 class Feed:
@@ -45,7 +49,9 @@ class Feed:
         ``counts`` gives what is counted; ``on_settle`` is called when a listener asks for everything until then.
         """
         self._counts, self._on_settle = counts, on_settle
-        self._server = await asyncio.start_unix_server(self._welcome, sock=sock, limit=_LINE_BYTES_MAX)
+        self._server = await asyncio.start_unix_server(
+            self._welcome, sock=sock, limit=_LINE_BYTES_MAX, **_LEAVE_PATH_ALONE
+        )
 
     def tell(self, decision: EgressDecision) -> None:
         """Pass a decision on."""
