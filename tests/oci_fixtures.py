@@ -18,7 +18,7 @@ import pytest_asyncio
 from atoll.runtime.oci import cgroup
 from atoll.supervisor.client import SupervisorClient
 from tests.harness import machine
-from tests.harness.poll import wait_until
+from tests.harness.poll import TIMEOUT_S, wait_until
 from tests.harness.server import IMAGES_DIR, PROJECT_DIR
 
 POOL_SPEC = {"memory_bytes": 1 << 30, "disk_bytes": 256 << 20, "pids_max": 256, "cpus": 2.0}
@@ -129,7 +129,7 @@ class OciMachine:
         """End everything and assert that nothing is left."""
         try:
             self.down()
-            wait_until(lambda: not self.held(), what="everything freed", timeout_s=10)
+            wait_until(lambda: not self.held(), what="everything freed")
         except TimeoutError:
             raise AssertionError(f"left behind: {self.held()}\n{self.log_path.read_text()[-8000:]}") from None
         finally:
@@ -188,7 +188,7 @@ def pooling_oci_machine(oci_possible: None) -> Iterator[OciMachine]:
 async def pooling_oci_runtime(pooling_oci_machine: OciMachine) -> AsyncIterator[SupervisorClient]:
     """Give the runtime with real walls and at least one sandbox in its pool; what a test leaves is destroyed."""
     client = pooling_oci_machine.client()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(TIMEOUT_S):
         while (await client.metrics()).pool_ready == 0:  # noqa: ASYNC110 - what is waited for happens elsewhere
             await asyncio.sleep(0.05)
     yield client

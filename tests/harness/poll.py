@@ -7,9 +7,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PAUSE_S = 0.02
+TIMEOUT_S = 60.0  # far more than anything takes: tests run beside others
 
 
-def wait_until(look: Callable[[], T], *, what: str, timeout_s: float = 20.0) -> T:
+def wait_until(look: Callable[[], T], *, what: str, timeout_s: float = TIMEOUT_S) -> T:
     """Call ``look`` until it gives something true, and give that.
 
     Raises ``TimeoutError`` that names ``what`` and the last thing seen.

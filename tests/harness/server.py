@@ -19,7 +19,7 @@ import httpx
 
 from tests.harness import machine
 from tests.harness.api import Api
-from tests.harness.poll import wait_until
+from tests.harness.poll import TIMEOUT_S, wait_until
 
 RuntimeName = Literal["oci", "plain"]
 Role = Literal["server", "supervisor", "egress"]
@@ -97,17 +97,17 @@ class AtollServer:
             )
         self.wait_healthy()
 
-    def wait_healthy(self, timeout_s: float = 30.0) -> None:
+    def wait_healthy(self, timeout_s: float = TIMEOUT_S) -> None:
         """Wait until ``/health`` answers 200."""
         wait_until(self._looks_healthy, what=f"{self.runtime} server on port {self.port} healthy", timeout_s=timeout_s)
 
-    def stop(self, timeout_s: float = 40.0) -> int:
+    def stop(self, timeout_s: float = TIMEOUT_S) -> int:
         """Ask it to end by SIGTERM; give its exit code."""
         launcher = self._running_launcher()
         launcher.send_signal(signal.SIGTERM)
         return self.wait_ended(timeout_s)
 
-    def wait_ended(self, timeout_s: float = 40.0) -> int:
+    def wait_ended(self, timeout_s: float = TIMEOUT_S) -> int:
         """Wait for the launcher's own end and give its exit code."""
         launcher = self._running_launcher()
         code = launcher.wait(timeout_s)
@@ -198,7 +198,7 @@ class AtollServer:
             if self._launcher is not None:
                 self.stop()
             self.atoll("down", timeout_s=300)  # there may be hundreds of sandboxes
-            wait_until(lambda: not self._held(), what="everything freed", timeout_s=10)
+            wait_until(lambda: not self._held(), what="everything freed")
         except TimeoutError:
             raise AssertionError(f"left behind after stop and down: {self._held()}") from None
         finally:

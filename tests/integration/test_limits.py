@@ -51,7 +51,7 @@ def test_memory_in_dev_shm(box: str, oci_api: Api) -> None:
 
 
 def test_fork_bomb_in_shell(box: str, oci_api: Api) -> None:
-    (output,) = oci_api.shell(box, "while true; do sleep 100 & done", timeout_ms=2_000)
+    (output,) = oci_api.shell(box, "while true; do sleep 100 & done", timeout_ms=5_000)
     assert "Resource temporarily unavailable" in output["stderr"], output
     assert PROCESSES_LIMIT in output["stderr"]
 

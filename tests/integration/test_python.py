@@ -142,10 +142,12 @@ def test_pip_fails_clearly(box: str, oci_api: Api) -> None:
 
 
 def test_network_fails_clearly(box: str, oci_api: Api) -> None:
-    code = "import socket\nsocket.create_connection(('192.0.2.1', 80), timeout=5)"
-    before = time.monotonic()
-    assert "unreachable" in oci_api.logs(box, code)
-    assert time.monotonic() - before < 4, "no route means no waiting"
+    code = (
+        "import socket, time\nbefore = time.monotonic()\n"
+        "try: socket.create_connection(('192.0.2.1', 80), timeout=5)\n"
+        "except OSError as error: print(error.strerror, time.monotonic() - before < 1)"
+    )
+    assert oci_api.logs(box, code).startswith("Network is unreachable True\n"), "no route means no waiting"
 
 
 def test_time_out_interrupts_and_keeps_what_was_printed(box: str, oci_api: Api) -> None:

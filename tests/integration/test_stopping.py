@@ -45,7 +45,7 @@ def test_calls_get_no_longer_than_the_limit(make_server: MakeServer) -> None:
         with contextlib.suppress(httpx.TransportError):
             list(events)
     server.wait_ended()
-    assert time.monotonic() - before < 15
+    assert time.monotonic() - before < 60, "the call would have had ten minutes"
     server.start()
     assert api.logs(container_id, "print('free again')", timeout_ms=10_000) == "free again\n"
 
@@ -72,7 +72,7 @@ def test_down_removes_what_runs_and_keeps_files(running: bool, make_server: Make
 def test_a_second_server_on_the_same_folders_is_refused(runtime: RuntimeName, make_server: MakeServer) -> None:
     server = make_server(runtime)
     with pytest.raises(AssertionError, match=r"(?i)already|running|in use"):
-        server.atoll("serve", timeout_s=20)
+        server.atoll("serve")
     assert server.api().containers() == []
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +117,16 @@ def _descriptor(link: Path) -> tuple[str, str]:
 
 @pytest.mark.parametrize("who", WHOS)
 def test_the_host_sees_the_same(cells: tuple[Cell, Cell], who: str) -> None:
-    cold, forked = (picture(cell, processes(cell)[who]) for cell in cells)
-    assert {name: (cold[name], forked[name]) for name in cold if cold[name] != forked[name]} == {}
+    def difference() -> dict[str, Any]:
+        try:
+            cold, forked = (picture(cell, processes(cell)[who]) for cell in cells)
+        except FileNotFoundError as error:  # let go of between two looks
+            return {"gone": error}
+        return {name: (cold[name], forked[name]) for name in cold if cold[name] != forked[name]}
+
+    with suppress(TimeoutError):  # a program that has only begun still reads files of its own
+        wait_until(lambda: not difference(), what="the same", timeout_s=10)
+    assert difference() == {}
 
 
 def test_people_see_the_same(cells: tuple[Cell, Cell]) -> None:
@@ -126,10 +135,14 @@ def test_people_see_the_same(cells: tuple[Cell, Cell]) -> None:
 
 
 def test_cold_and_forked_run_the_same_processes_but_for_one_that_forks(cells: tuple[Cell, Cell]) -> None:
+    def that_fork() -> list[int]:
+        pids = cells[1].machine.cgroups.processes(cells[1].id)
+        return [pid for pid in pids if FORKS in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    (server,) = wait_until(that_fork, what="the process that forks")
     cold, forked = (cell.machine.cgroups.processes(cell.id) for cell in cells)
     assert len(cold) == len(WHOS)
     assert len(forked) == len(WHOS) + 1
-    (server,) = [pid for pid in forked if FORKS in Path(f"/proc/{pid}/cmdline").read_bytes()]
     agent_picture, server_picture = (picture(cells[1], pid) for pid in (cells[1].init_pid, server))
     differences = {name for name in agent_picture if agent_picture[name] != server_picture[name]}
     assert differences <= {"caught", "leads", "descriptors"}

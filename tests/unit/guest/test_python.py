@@ -164,7 +164,7 @@ def test_output_over_its_limit_is_cut_in_the_middle(shared_agent: Agent) -> None
 
 
 def test_a_call_over_its_time_is_interrupted_and_keeps_output_and_variables(shared_agent: Agent) -> None:
-    answer = shared_agent.python("y = 3\nprint('so far', flush=True)\nimport time; time.sleep(60)", timeout_ms=300)
+    answer = shared_agent.python("y = 3\nprint('so far', flush=True)\nimport time; time.sleep(60)", timeout_ms=1000)
     assert answer.outcome == "timeout"
     assert answer.stdout.startswith("so far\n")
     assert "KeyboardInterrupt" in answer.stdout
@@ -181,7 +181,7 @@ except asyncio.CancelledError:
     print('cancelled')
     raise
 """
-    answer = shared_agent.python(code, timeout_ms=300)
+    answer = shared_agent.python(code, timeout_ms=1000)
     assert answer.outcome == "timeout"
     assert "cancelled" in answer.stdout
     assert shared_agent.python("await asyncio.sleep(0, 'on')").stdout == "'on'\n"
@@ -195,15 +195,11 @@ def test_an_interrupt_also_stops_subprocesses(shared_agent: Agent) -> None:
 
 
 def test_code_that_refuses_to_stop_is_killed(agent: Agent) -> None:
-    code = """
-import time
-while True:
-    try:
-        time.sleep(60)
-    except KeyboardInterrupt:
-        pass
-"""
-    answer = agent.python(code, timeout_ms=200)
+    # Known beforehand, so that no interrupt comes before it can be refused, as slow as the machine may be.
+    agent.python(
+        "import time\ndef refuse():\n  while True:\n    try: time.sleep(60)\n    except KeyboardInterrupt: pass"
+    )
+    answer = agent.python("refuse()", timeout_ms=1000)
     assert answer.outcome == "timeout"
     assert "Python did not stop and was ended" in answer.stdout
     assert agent.python("1 + 1").stdout == "2\n"

@@ -33,7 +33,7 @@ def test_time_runs_out_for_all_commands_together(shared_agent: Agent) -> None:
 
 
 def test_a_command_that_ignores_being_asked_is_killed(shared_agent: Agent) -> None:
-    answer = shared_agent.shell("trap '' TERM; echo $$; while :; do sleep 60; done", timeout_ms=200)
+    answer = shared_agent.shell("trap '' TERM; echo $$; while :; do sleep 60; done", timeout_ms=1000)
     assert answer.exit_codes == [None]
     pid = answer.stdout.strip()
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), what="the command is gone")
@@ -42,7 +42,7 @@ def test_a_command_that_ignores_being_asked_is_killed(shared_agent: Agent) -> No
 def test_a_background_process_does_not_hold_the_end_and_lives_on(shared_agent: Agent) -> None:
     started = time.monotonic()
     answer = shared_agent.shell("(while echo tick; do sleep 0.01; done; echo broken > pipe-broke) & echo $!")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert answer.exit_codes == [0]
     pid = int(answer.stdout.split()[0] if answer.stdout.split()[0].isdigit() else answer.stdout.split()[-1])
     shared_agent.shell("sleep 0.2")
@@ -67,7 +67,7 @@ def test_a_flood_ends_in_good_time(shared_agent: Agent) -> None:
 def test_an_endless_flood_is_stopped_in_time(shared_agent: Agent) -> None:
     started = time.monotonic()
     assert shared_agent.shell("yes", timeout_ms=300, output_chars_max=1000).outcome == "timeout"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_interrupt_and_hang_up(shared_agent: Agent) -> None:

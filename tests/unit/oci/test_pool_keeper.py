@@ -78,7 +78,7 @@ def keep(numbers: Numbers) -> Iterator[Callable[..., PoolKeeper[int]]]:
 
 
 def has(keeper: PoolKeeper[int], ready: int) -> None:
-    wait_until(lambda: keeper.counts().ready == ready, what=f"{ready} ready; {keeper.counts()}", timeout_s=30)
+    wait_until(lambda: keeper.counts().ready == ready, what=f"{ready} ready; {keeper.counts()}")
 
 
 def test_it_fills_up_to_the_least_and_refills(numbers: Numbers, keep: Callable[..., PoolKeeper[int]]) -> None:

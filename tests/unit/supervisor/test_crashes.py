@@ -21,7 +21,7 @@ from atoll.runtime.contract import (
 )
 from atoll.supervisor.client import SupervisorClient
 from tests.harness import machine as host
-from tests.harness.poll import wait_until
+from tests.harness.poll import TIMEOUT_S, wait_until
 from tests.oci_fixtures import OciMachine
 
 SPEC = SandboxSpec(memory_bytes=256 << 20, disk_bytes=256 << 20, pids_max=64, cpus=1.0)
@@ -242,7 +242,7 @@ async def _is_empty(client: SupervisorClient, machine: OciMachine) -> bool:
     return not await client.observe() and not machine.sandboxes() and not machine.held_by_sandboxes()
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = 20.0) -> None:
+async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = TIMEOUT_S) -> None:
     async with asyncio.timeout(timeout_s):
         while not await condition():  # noqa: ASYNC110 - what is waited for happens in other processes
             await asyncio.sleep(0.02)

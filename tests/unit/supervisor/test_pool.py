@@ -19,7 +19,7 @@ from atoll.runtime.contract import NoRoomError, SandboxSpec, SandboxState
 from atoll.supervisor.client import SupervisorClient
 from tests.harness import machine as host
 from tests.harness.machine import is_alive
-from tests.harness.poll import wait_until
+from tests.harness.poll import TIMEOUT_S, wait_until
 from tests.oci_fixtures import POOL_SPEC, OciMachine
 
 SPEC = SandboxSpec(memory_bytes=1 << 30, disk_bytes=256 << 20, pids_max=256, cpus=2.0)
@@ -52,7 +52,7 @@ async def shell(client: SupervisorClient, sandbox_id: SandboxId, command: str) -
         return "".join([event.stdout + event.stderr async for event in events if isinstance(event, CommandOutput)])
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = 60.0) -> None:
+async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = TIMEOUT_S) -> None:
     async with asyncio.timeout(timeout_s):
         while not await condition():  # noqa: ASYNC110 - what is waited for happens in other processes
             await asyncio.sleep(0.02)

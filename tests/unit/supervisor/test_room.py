@@ -12,7 +12,7 @@ import pytest
 
 from atoll.runtime.contract import NoRoomError, Sandbox, SandboxSpec, SandboxState, SpecRefusedError
 from tests.harness.machine import is_alive
-from tests.harness.poll import wait_until
+from tests.harness.poll import TIMEOUT_S, wait_until
 from tests.oci_fixtures import OciMachine
 
 SPEC = SandboxSpec(memory_bytes=256 << 20, disk_bytes=256 << 20, pids_max=64, cpus=1.0)
@@ -21,7 +21,7 @@ MakeMachine = Callable[..., OciMachine]
 
 async def when_there_is_room(ask: Callable[[], Awaitable[Sandbox]]) -> Sandbox:
     """Ask until what was ended just before is tidied."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(TIMEOUT_S):
         while True:
             try:
                 return await ask()

@@ -16,7 +16,7 @@ from atoll.runtime.contract import Runtime, Sandbox, SandboxSpec, SandboxState
 
 SPEC: Final = SandboxSpec(memory_bytes=256 << 20, disk_bytes=256 << 20, pids_max=64, cpus=1.0)
 
-WAIT_S: Final = 30.0
+WAIT_S: Final = 90.0
 _PAUSE_S: Final = 0.01
 _OUTPUT_MAX: Final = 1 << 20
 _TIMEOUT_MS: Final = 30_000
