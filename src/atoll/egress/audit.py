@@ -1,11 +1,11 @@
 """Notes every decision: on the log, one line of JSON each, and for whoever listens."""
 
-import json
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Final
+
+import msgspec
 
 from atoll.model.egress_decision import EgressDecision, EgressReason
 
@@ -16,9 +16,9 @@ _QUERIES_REMEMBERED_MAX: Final = 10_000
 
 
 class Audit:
-    """All decisions of this process go through here. ``tell`` is called with each."""
+    """All decisions of this process go through here. ``tell`` is called with each, as JSON."""
 
-    def __init__(self, tell: Callable[[EgressDecision], None], clock: Callable[[], float]) -> None:
+    def __init__(self, tell: Callable[[bytes], None], clock: Callable[[], float]) -> None:
         self._tell = tell
         self._clock = clock
         self._refused_queries: OrderedDict[tuple[str, str], float] = OrderedDict()
@@ -65,5 +65,6 @@ class Audit:
         )
 
     def _note(self, decision: EgressDecision) -> None:
-        AUDIT_LOG.info("%s", json.dumps(asdict(decision)))
-        self._tell(decision)
+        line = msgspec.json.encode(decision)
+        AUDIT_LOG.info("%s", line.decode())
+        self._tell(line)

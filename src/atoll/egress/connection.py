@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final
+from typing import Final, Literal
 
 from atoll.egress.dialling import Dialler
 from atoll.egress.http_relay import HttpRelay
@@ -134,16 +134,18 @@ class Connection:
         """Give the TLS hello, ``None`` when it is to be HTTP."""
         if self.port == 80:
             return None
-        first = await peek(self._inside, lambda data: data[:1] or None, 1)
-        if first != _TLS_RECORD:
-            if self.port == 443:
-                raise RefusedError(EgressReason.NOT_TLS)
-            return None
-        self._speaks_tls = True
         try:
-            return await peek(self._inside, read_hello, HELLO_BYTES_MAX)
+            hello = await peek(self._inside, self._read, HELLO_BYTES_MAX)
         except HelloError:
             raise RefusedError(EgressReason.NOT_TLS) from None
+        return hello if isinstance(hello, Hello) else None
+
+    def _read(self, data: bytes) -> Hello | Literal["other"] | None:
+        """Give the hello, ``None`` while it is not all there, or that it is none where none is asked for."""
+        self._speaks_tls = data[:1] == _TLS_RECORD
+        if data and not self._speaks_tls and self.port != 443:
+            return "other"
+        return read_hello(data)
 
     async def _relay_http(self, name: str) -> None:
         async def dial() -> Wire:

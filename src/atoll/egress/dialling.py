@@ -6,11 +6,13 @@ changes cannot lead anywhere else.
 
 import asyncio
 import errno
+import os
 import socket
 from ipaddress import IPv4Address
 from typing import Final
 
 from atoll.egress.public_addresses import Address, Network, is_public
+from atoll.egress.readiness import writable
 from atoll.egress.refusal import RefusedError
 from atoll.egress.resolving import NotResolvedError, Resolver
 from atoll.model.egress_decision import EgressReason
@@ -64,12 +66,22 @@ async def _connect_to(address: Address, port: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        async with asyncio.timeout(_ATTEMPT_S_MAX):
-            await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
+        await _connect(sock, address, port)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def _connect(sock: socket.socket, address: Address, port: int) -> None:
+    """Connect without the loop's own way, which has a thread look up even what is an address already."""
+    code = sock.connect_ex((str(address), port))
+    if code == errno.EINPROGRESS:
+        async with asyncio.timeout(_ATTEMPT_S_MAX):
+            await writable(sock)
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code != 0:
+        raise OSError(code, os.strerror(code))
 
 
 def _is_own(address: Address) -> bool:

@@ -13,16 +13,14 @@ import struct
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any, Final
-
-from atoll.model.egress_decision import EgressDecision
 
 _log = logging.getLogger(__name__)
 
 _KEPT_MAX: Final = 10_000
 _UNREAD_BYTES_MAX: Final = 8 << 20
 _LINE_BYTES_MAX: Final = 4096
+_DECISION: Final = b'{"decision": %b}\n'
 _CREDENTIALS: Final = struct.Struct("3i")
 # Since Python 3.13 a server looks up the path of its socket to remove it at the end. Ours was bound by way of a
 # descriptor, so that path leads nowhere by now; and the next start removes what lies there.
@@ -36,7 +34,7 @@ class Feed:
         self._allowed_uids = allowed_uids
         self._counts: Callable[[], Mapping[str, Any]] = dict
         self._on_settle: Callable[[], None] = lambda: None
-        self._kept: deque[EgressDecision] = deque()
+        self._kept: deque[bytes] = deque()
         self._lost = 0
         self._listener: asyncio.StreamWriter | None = None
         self._server: asyncio.Server | None = None
@@ -53,10 +51,10 @@ class Feed:
             self._welcome, sock=sock, limit=_LINE_BYTES_MAX, **_LEAVE_PATH_ALONE
         )
 
-    def tell(self, decision: EgressDecision) -> None:
-        """Pass a decision on."""
+    def tell(self, decision: bytes) -> None:
+        """Pass a decision on, which is in JSON already."""
         if self._listener is not None and not self._is_deaf(self._listener):
-            self._say(self._listener, {"decision": asdict(decision)})
+            self._listener.write(_DECISION % decision)
             return
         if len(self._kept) >= _KEPT_MAX:
             self._kept.popleft()
@@ -105,7 +103,7 @@ class Feed:
             self._say(writer, {"lost": self._lost})
             self._lost = 0
         while self._kept:
-            self._say(writer, {"decision": asdict(self._kept.popleft())})
+            writer.write(_DECISION % self._kept.popleft())
 
     def _is_deaf(self, writer: asyncio.StreamWriter) -> bool:
         if writer.is_closing():

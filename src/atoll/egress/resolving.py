@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections import OrderedDict
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -23,6 +25,14 @@ class NotResolvedError(Exception):
     """The name has no addresses, or nobody could tell them."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """``until`` is in unix seconds."""
+
+    addresses: list[Address]
+    until: float
+
+
 class Resolver:
     """Remembers answers as long as they say. Belongs to one event loop."""
 
@@ -33,30 +43,45 @@ class Resolver:
         self._looked_at = float("-inf")
         self._config_state: object = None
         self._asking = self._make()
+        # What dnspython remembers takes it a fifth of a millisecond to say: this is in front of it.
+        self._known: OrderedDict[str, _Answer] = OrderedDict()
 
     async def addresses_of(self, name: str) -> list[Address]:
         """Give all addresses of a name, IPv4 first. Raises ``NotResolvedError``."""
         self._follow_config()
+        known = self._known.get(name)
+        if known is not None and known.until > time.time():
+            return known.addresses
         kinds = (dns.rdatatype.A, dns.rdatatype.AAAA)
         found = await asyncio.gather(*(self._ask(name, kind) for kind in kinds), return_exceptions=True)
-        addresses: list[Address] = []
+        answers: list[_Answer] = []
         for answer in found:
-            if isinstance(answer, BaseException) and not isinstance(answer, NotResolvedError):
+            if isinstance(answer, _Answer):
+                answers.append(answer)
+            elif not isinstance(answer, NotResolvedError):
                 raise answer
-            if isinstance(answer, list):
-                addresses += answer
+        addresses = [address for answer in answers for address in answer.addresses]
         if not addresses:
             raise NotResolvedError(name)
+        if len(answers) == len(kinds):
+            self._remember(name, _Answer(addresses, min(answer.until for answer in answers)))
         return addresses
 
-    async def _ask(self, name: str, kind: dns.rdatatype.RdataType) -> list[Address]:
+    def _remember(self, name: str, answer: "_Answer") -> None:
+        self._known[name] = answer
+        self._known.move_to_end(name)
+        if len(self._known) > _CACHE_NAMES_MAX:
+            self._known.popitem(last=False)
+
+    async def _ask(self, name: str, kind: dns.rdatatype.RdataType) -> "_Answer":
         try:
             # Absolute, so that no search list makes another name of it.
             absolute = dns.name.from_text(name, dns.name.root)
             answer = await self._asking.resolve(absolute, kind, search=False, raise_on_no_answer=False)
         except (dns.exception.DNSException, OSError) as error:
             raise NotResolvedError(name) from error
-        return [] if answer.rrset is None else [ip_address(record.address) for record in answer.rrset]
+        records = answer.rrset or ()
+        return _Answer([ip_address(record.address) for record in records], answer.expiration)
 
     def _follow_config(self) -> None:
         """Take up other name servers when the machine got some."""
@@ -71,6 +96,7 @@ class Resolver:
         if state != self._config_state:
             self._config_state = state
             self._asking = self._make()
+            self._known.clear()
 
     def _make(self) -> dns.asyncresolver.Resolver:
         try:
