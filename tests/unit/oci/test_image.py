@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from atoll.runtime.oci import image
-from atoll.runtime.oci.image import ImageNotFoundError
+from atoll.runtime.oci.image import ImageNotFoundError, Images
 
 
 def add(images_dir: Path, number: str, **changes: object) -> Path:
@@ -20,15 +19,15 @@ def add(images_dir: Path, number: str, **changes: object) -> Path:
 def test_by_id_and_by_name(tmp_path: Path) -> None:
     add(tmp_path, "0a")
     add(tmp_path, "0b", name="small", created_at=9)
-    assert image.find(tmp_path, "img_0a").rootfs == tmp_path / "img_0a/rootfs"
-    assert image.find(tmp_path, "small").id == "img_0b"
-    assert image.find(tmp_path, "default").id == "img_0a"
+    assert Images(tmp_path).find("img_0a").rootfs == tmp_path / "img_0a/rootfs"
+    assert Images(tmp_path).find("small").id == "img_0b"
+    assert Images(tmp_path).find("default").id == "img_0a"
 
 
 def test_the_newest_of_a_name(tmp_path: Path) -> None:
     for number, created_at in (("01", 5), ("02", 7), ("03", 6)):
         add(tmp_path, number, created_at=created_at)
-    assert image.find(tmp_path, "default").id == "img_02"
+    assert Images(tmp_path).find("default").id == "img_02"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +44,7 @@ def test_the_newest_of_a_name(tmp_path: Path) -> None:
 def test_what_is_not_whole_is_never_used(tmp_path: Path, change: dict[str, object]) -> None:
     add(tmp_path, "0a", **change)
     with pytest.raises(ImageNotFoundError, match="atoll image build"):
-        image.find(tmp_path, "default")
+        Images(tmp_path).find("default")
 
 
 def test_half_built_images_and_strange_files(tmp_path: Path) -> None:
@@ -55,6 +54,23 @@ def test_half_built_images_and_strange_files(tmp_path: Path) -> None:
     add(tmp_path, "XYZ")
     (tmp_path / "img_04").touch()
     with pytest.raises(ImageNotFoundError):
-        image.find(tmp_path, "default")
+        Images(tmp_path).find("default")
     with pytest.raises(ImageNotFoundError):
-        image.find(tmp_path / "missing", "default")
+        Images(tmp_path / "missing").find("default")
+
+
+def test_a_change_is_seen(tmp_path: Path) -> None:
+    images = Images(tmp_path)
+    folder = add(tmp_path, "01", python="/usr/bin/python3.11")
+    assert images.find("default").python == "/usr/bin/python3.11"
+    description = json.loads((folder / "image.json").read_text())
+    (folder / "new").write_text(json.dumps({**description, "python": "/usr/bin/python3.13"}))
+    (folder / "new").rename(folder / "image.json")
+    assert images.find("default").python == "/usr/bin/python3.13"
+    add(tmp_path, "02", created_at=2)
+    assert images.find("default").id == "img_02"
+    (tmp_path / "img_02" / "rootfs").rmdir()
+    assert images.find("default").id == "img_01"
+    (folder / "image.json").unlink()
+    with pytest.raises(ImageNotFoundError):
+        images.find("default")

@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ def numbers() -> Numbers:
 def keep(numbers: Numbers) -> Iterator[Callable[..., PoolKeeper[int]]]:
     keepers: list[PoolKeeper[int]] = []
 
-    def make(pool_min: int = 2, pool_max: int = 4, idle_s: float = 0.01) -> PoolKeeper[int]:
+    def make(pool_min: int = 2, pool_max: int = 4, idle_s: float = 0.01, **more: Any) -> PoolKeeper[int]:
         keepers.append(
             PoolKeeper(
                 numbers.workshop(),
@@ -66,6 +67,7 @@ def keep(numbers: Numbers) -> Iterator[Callable[..., PoolKeeper[int]]]:
                 cpu_wait=lambda: numbers.cpu_wait,
                 idle_s=idle_s,
                 failure_pause_s=0.01,
+                **more,
             )
         )
         keepers[-1].start()
@@ -117,6 +119,43 @@ def test_a_zygote_that_came_is_not_waited_for(numbers: Numbers, keep: Callable[.
     wait_until(lambda: numbers.looks, what="a look in vain")
     numbers.way = Way.FORK
     keeper.look()
+    has(keeper, 2)
+
+
+class Clock:
+    """Stands still; counts how often it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.looks = 0
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.now
+
+
+def test_who_took_one_is_left_alone_with_the_machine(numbers: Numbers, keep: Callable[..., PoolKeeper[int]]) -> None:
+    clock = Clock()
+    keeper = keep(idle_s=3600, quiet_s=1.0, clock=clock)
+    has(keeper, 2)
+    keeper.asked()
+    assert keeper.take() == 2
+    looks, clock_looks = numbers.looks, clock.looks
+    wait_until(lambda: clock.looks > clock_looks + 5, what="a keeper that waits")
+    assert numbers.looks <= looks + 1  # the one that was on its way
+    assert numbers.made == 2
+    clock.now = 1.0
+    has(keeper, 2)
+
+
+def test_whoever_comes_to_an_empty_pool_does_not_wait_longer(
+    numbers: Numbers, keep: Callable[..., PoolKeeper[int]]
+) -> None:
+    keeper = keep(idle_s=3600, quiet_s=3600)
+    has(keeper, 2)
+    for _ in range(2):
+        keeper.take()
+    keeper.asked()
     has(keeper, 2)
 
 

@@ -90,6 +90,7 @@ class Engine:
         self._clock = clock
         self._ids = IdGenerator()
         self._memory_total_bytes = _memory()["MemTotal"]
+        self._images = image.Images(settings.images_dir)
         self._layout = Layout(settings.sandboxes_dir, settings.run_dir)
         self._layout.make()
         self._lock_fd = layout.lock(self._layout.sandboxes, _LOCK_TIMEOUT_S)
@@ -163,7 +164,7 @@ class Engine:
         admission.check_spec(spec, self._memory_bytes())
         self._check_network(network)
         with _machinery():
-            below = image.find(self._settings.images_dir, self._settings.image)
+            below = self._images.find(self._settings.image)
         started_at = time.perf_counter()
         made, how = self._with_pool_given_up(lambda: self._give(spec, below))
         if network.type != "disabled":
@@ -234,7 +235,7 @@ class Engine:
             if box.is_running:
                 return box, False
             self._finish_freeing(box)
-            below = image.find(self._settings.images_dir, box.record.image_id)
+            below = self._images.find(box.record.image_id)
             self._admit_again(box)
             self._runner.wait_for_disk(sandbox_id)
             with self._pool.waiting():
@@ -368,7 +369,7 @@ class Engine:
 
     def _prepare(self) -> None:
         with suppress(image.ImageNotFoundError, OSError):  # whoever makes a sandbox is told
-            self._runner.prepare(image.find(self._settings.images_dir, self._settings.image))
+            self._runner.prepare(self._images.find(self._settings.image))
 
     # Letting in
 
@@ -445,51 +446,55 @@ class Engine:
     def _take_ready(self, spec: SandboxSpec, below: image.Image) -> Box | None:
         """Make one of the pool's into what is asked for; ``None`` when there is none that it could be.
 
-        Raises ``NoRoomError``, before it takes one out where that can be seen before: its place is filled at once.
+        Raises ``NoRoomError``, before it takes one out: its place is filled at once.
         """
         pool_spec = self._settings.pool_spec
         if pool_spec is None or not pool.fits(spec, pool_spec):
             return None
-        with self._table:
-            admission.check_room(spec, self._machine(), self._committed(), is_new=True)
+        box = self._reserve_ready(spec, below)
         self._pool.asked()
-        while (box := self._pool.take()) is not None:
-            if box.is_running and box.record.image_id == below.id and self._is_claimed(box, spec):
+        while box is not None:
+            if self._is_claimed(box, pool_spec):
                 self._pool.count(is_hit=True)
                 return box
             self._pool.reject(box)
+            box = self._reserve_ready(spec, below)
         self._pool.count(is_hit=False)
         return None
 
-    def _is_claimed(self, box: Box, spec: SandboxSpec) -> bool:
-        """Make a ready sandbox somebody's own; when it cannot be, ``False``. Raises ``NoRoomError``."""
+    def _reserve_ready(self, spec: SandboxSpec, below: image.Image) -> Box | None:
+        """Take one out of the pool and promise it what is asked for, in one. Raises ``NoRoomError`` and takes none."""
+        with self._table:
+            admission.check_room(spec, self._machine(), self._committed(), is_new=True)
+            while (box := self._pool.take()) is not None:
+                if box.is_running and box.record.image_id == below.id:
+                    box.record = replace(box.record, spec=spec)
+                    box.is_pooled = False
+                    box.holds_memory = True
+                    return box
+                self._pool.reject(box)
+        return None
+
+    def _is_claimed(self, box: Box, ready: SandboxSpec) -> bool:
+        """Make a reserved sandbox somebody's own, which was made by ``ready``; when it cannot be, ``False``."""
         try:
             with box.lock, _machinery():
-                self._claim(box, spec)
-        except NoRoomError:
-            if box.is_pooled:  # it is as it was: nobody is let in
-                self._pool.put_back(box)
-                raise
-        except RuntimeUnavailableError:
+                self._claim(box, ready)
+        except (NoRoomError, RuntimeUnavailableError):
             _log.warning("%s of the pool could not be taken", box.record.id)
         return box.is_made
 
-    def _claim(self, box: Box, spec: SandboxSpec) -> None:
+    def _claim(self, box: Box, ready: SandboxSpec) -> None:
         """Change what differs from a new one. The caller holds the lock.
 
         The mark goes last: after a crash before that the sandbox is nobody's and removed, after it it is whole. The
         record lasts already and is right unless the limits differ: only then is the disk waited for.
         """
-        ready = box.record
-        with self._table:
-            admission.check_room(spec, self._machine(), self._committed(), is_new=True)
-            box.record = replace(ready, spec=spec)
-            box.is_pooled = False
-            box.holds_memory = True
-        self._cgroups.limit(ready.id, ready.spec, spec)
-        if spec != ready.spec:
-            record.write_through(self._layout.folder(ready.id), box.record)
-        self._layout.ready_mark(ready.id).unlink()
+        sandbox_id, spec = box.record.id, box.record.spec
+        if spec != ready:
+            self._cgroups.limit(sandbox_id, ready, spec)
+            record.write_through(self._layout.folder(sandbox_id), box.record)
+        self._layout.ready_mark(sandbox_id).unlink()
         box.is_made = True
 
     def _make_ready(self) -> Box:
@@ -498,7 +503,7 @@ class Engine:
         if spec is None:
             raise RuntimeUnavailableError("there is no size to make sandboxes of for the pool")
         with _machinery():
-            below = image.find(self._settings.images_dir, self._settings.image)
+            below = self._images.find(self._settings.image)
         sandbox_id = SandboxId(self._ids.new("sbx_"))
         box = Box(Record(id=sandbox_id, created_at=self._clock(), image_id=below.id, spec=spec), is_pooled=True)
         with self._table:
@@ -528,7 +533,7 @@ class Engine:
 
     def _way_to_ready(self) -> pool.Way:
         try:
-            below = image.find(self._settings.images_dir, self._settings.image)
+            below = self._images.find(self._settings.image)
         except (image.ImageNotFoundError, OSError):  # whoever makes a sandbox is told
             return pool.Way.WAIT
         return _WAYS[self._runner.prospect(below)]

@@ -31,27 +31,51 @@ class Image:
     preload: tuple[str, ...] = ()
 
 
-def find(images_dir: Path, wanted: str) -> Image:
-    """Give the image of that id, or the newest of that name.
+class Images:
+    """The images in a folder; what was read once is read again only when it has changed."""
 
-    Raises ``ImageNotFoundError``.
-    """
-    images = _whole_images(images_dir)
-    matching = [image for image in images if wanted in {image.id, image.name}]
-    if not matching:
-        raise ImageNotFoundError(f"there is no image {wanted!r}; build one with `atoll image build`")
-    return max(matching, key=lambda image: (image.created_at, image.id))
+    def __init__(self, images_dir: Path) -> None:
+        self._images_dir = images_dir
+        self._known: dict[str, tuple[_Version, Image | None]] = {}
+
+    def find(self, wanted: str) -> Image:
+        """Give the image of that id, or the newest of that name.
+
+        Raises ``ImageNotFoundError``.
+        """
+        matching = [image for image in self._whole() if wanted in {image.id, image.name}]
+        if not matching:
+            raise ImageNotFoundError(f"there is no image {wanted!r}; build one with `atoll image build`")
+        return max(matching, key=lambda image: (image.created_at, image.id))
+
+    def _whole(self) -> list[Image]:
+        try:
+            folders = [folder for folder in self._images_dir.iterdir() if _ID.fullmatch(folder.name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [image for folder in folders if (image := self._image(folder)) is not None]
+
+    def _image(self, folder: Path) -> Image | None:
+        try:
+            version = _version(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        known = self._known.get(folder.name)
+        if known is None or known[0] != version:
+            known = self._known[folder.name] = (version, _read(folder))
+        return known[1]
 
 
-def _whole_images(images_dir: Path) -> list[Image]:
-    if not images_dir.is_dir():
-        return []
-    return [image for folder in images_dir.iterdir() if (image := _read(folder)) is not None]
+# Of the description, and whether there is a root.
+_Version = tuple[int, int, int, bool]
+
+
+def _version(folder: Path) -> _Version:
+    status = (folder / "image.json").stat()
+    return status.st_ino, status.st_ctime_ns, status.st_size, (folder / "rootfs").is_dir()
 
 
 def _read(folder: Path) -> Image | None:
-    if not _ID.fullmatch(folder.name):
-        return None
     description = folder / "image.json"
     try:
         with description.open("rb") as file:

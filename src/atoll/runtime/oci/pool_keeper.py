@@ -24,6 +24,9 @@ _DISCARDING_THREADS: Final = 8
 _IDLE_S: Final = 1.0
 # Long enough to tell from it whether the machine is busy.
 _MOMENT_S: Final = 0.05
+# After a create its first call mostly follows, which wants the CPUs and this process's interpreter for itself.
+_QUIET_S: Final = 0.05
+_LOOK_AGAIN_S: Final = 0.01
 _FAILURE_PAUSE_S: Final = 2.0
 _FAILURE_PAUSE_S_MAX: Final = 60.0
 
@@ -64,17 +67,20 @@ class PoolKeeper(Generic[T]):
         cpu_wait: Callable[[], float] | None = None,
         clock: Callable[[], float] = time.monotonic,
         idle_s: float = _IDLE_S,
+        quiet_s: float = _QUIET_S,
         failure_pause_s: float = _FAILURE_PAUSE_S,
     ) -> None:
         """Make one that does nothing yet.
 
         ``cpu_wait`` gives the share of the time since its last call in which something waited for a CPU; ``idle_s`` is
-        how often it looks unasked; ``failure_pause_s`` goes before the next try, twice as long after each failure.
+        how often it looks unasked, ``quiet_s`` how long it leaves a pool that is not empty alone after that;
+        ``failure_pause_s`` goes before the next try, twice as long after each failure.
         """
         self._workshop = workshop
         self._demand = demand
         self._clock = clock
         self._idle_s = idle_s
+        self._quiet_s = quiet_s
         self._failure_pause_s = failure_pause_s
         self._ready: list[T] = []
         self._rejected: list[T] = []
@@ -140,12 +146,6 @@ class PoolKeeper(Generic[T]):
             target = target_of(self._way, self._demand.target(self._clock()))
             return PoolCounts(ready=len(self._ready), target=target, hits=self._hits, misses=self._misses)
 
-    def put_back(self, one: T) -> None:
-        """Put one back that was taken and is as it was."""
-        with self._lock:
-            self._ready.append(one)
-        self._wake.set()
-
     def reject(self, one: T) -> None:
         """Have one removed that was taken and is of no use; nobody waits for that."""
         with self._lock:
@@ -186,7 +186,8 @@ class PoolKeeper(Generic[T]):
                 self._watch_moment()
             else:
                 put_off_since = None
-                self._wake.wait(self._idle_s)
+                if self._wake.wait(self._idle_s):
+                    self._leave_alone()
                 self._wake.clear()
 
     def _look(self, put_off_since: float | None) -> Sight:
@@ -246,6 +247,12 @@ class PoolKeeper(Generic[T]):
         """See how busy the machine is from now on: what making one kept waiting is no sign of it."""
         self._cpu_wait()
         self._rest(_MOMENT_S)
+
+    def _leave_alone(self) -> None:
+        """Wait a moment, while there is one for whoever asks next."""
+        deadline = self._clock() + self._quiet_s
+        while self._ready and not self._must_stop and self._clock() < deadline:
+            time.sleep(_LOOK_AGAIN_S)
 
     def _rest(self, pause_s: float) -> None:
         """Wait; only the end cuts it short."""
