@@ -1,5 +1,6 @@
 """DNS messages: what others write is read, what is written others read, and nothing else is raised or taken."""
 
+import itertools
 from ipaddress import IPv4Address, IPv6Address
 
 import dns.flags
@@ -67,6 +68,7 @@ def test_odd_labels_never_look_like_plain_ones(label: bytes) -> None:
         query() + b"\0" * dns_message.QUERY_BYTES_MAX,
         query()[:2] + b"\x28\0" + query()[4:],  # an update
     ],
+    ids=itertools.count(),  # every query has another number
 )
 def test_what_is_no_query(packet: bytes) -> None:
     with pytest.raises(DnsError):

@@ -74,7 +74,9 @@ def test_a_request_may_come_in_pieces(shared_agent: Agent) -> None:
     assert call.send(encode(FrameType.REQUEST, b'{"op": "hello"}')[7:]).answer().result == {"protocol": 1}
 
 
-@pytest.mark.parametrize("garbage", [os.urandom(64), encode(FrameType.END), encode(FrameType.DATA, b"x")])
+@pytest.mark.parametrize(
+    "garbage", [pytest.param(os.urandom(64), id="random"), encode(FrameType.END), encode(FrameType.DATA, b"x")]
+)
 def test_nonsense_between_calls_is_refused(shared_agent: Agent, garbage: bytes) -> None:
     call = Call(shared_agent.socket_path)
     next_answer(call.ask(**PYTHON, keep=True, code="1"))

@@ -18,7 +18,7 @@ def test_hello(shared_agent: Agent) -> None:
 @pytest.mark.parametrize(
     "garbage",
     [
-        os.urandom(64),
+        pytest.param(os.urandom(64), id="random"),
         b"GET / HTTP/1.1\r\n\r\n",
         struct.pack(">BI", FrameType.REQUEST, 0xFFFFFFFF),
         struct.pack(">BI", FrameType.REQUEST, 9) + b"[1, 2, 3]",
