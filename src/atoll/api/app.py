@@ -25,6 +25,7 @@ from atoll.api.routes import (
     files,
     health,
     interrupt,
+    mcp,
     metrics,
     processes,
     reference,
@@ -71,8 +72,10 @@ def build_app(open_services: OpenServices, *, drain_timeout_s: float = 10.0) -> 
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_services() as services:
             app.state[SERVICES] = services
+            app.state[mcp.MCP] = tools = mcp.Mcp(edge)
             yield
             await edge.drained(drain_timeout_s)
+            await tools.aclose()
 
     inner = Litestar(
         route_handlers=_routes(),
@@ -106,7 +109,7 @@ def _count_and_answer(counted: Metrics, request: Request[Any, Any, State], error
 def _routes() -> list[ControllerRouterHandler]:
     return [
         Router("/v1", route_handlers=_V1, middleware=[KeyRequired]),
-        Router("/", route_handlers=[metrics.metrics], middleware=[KeyRequired]),
+        Router("/", route_handlers=[metrics.metrics, mcp.mcp], middleware=[KeyRequired]),
         health.health,
         reference.openapi_document,
         reference.reference_page,

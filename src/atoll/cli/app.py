@@ -8,6 +8,7 @@ import atoll
 from atoll.cli.connection import Local, Target
 from atoll.cli.containers import create, interrupt, ls, restart, rm, show
 from atoll.cli.files import cp, files
+from atoll.cli.mcp import mcp
 from atoll.cli.run import run
 from atoll.cli.sh import sh
 
@@ -45,5 +46,5 @@ def connect_options(
     context.obj = Target(base_url, api_key, find_local)
 
 
-for command in (create, ls, show, rm, run, sh, cp, files, interrupt, restart):
+for command in (create, ls, show, rm, run, sh, cp, files, interrupt, restart, mcp):
     app.command(rich_help_panel="Containers")(command)

@@ -130,13 +130,10 @@ def connect(target: Target) -> Iterator[Connection]:
     """Open a connection. What breaks on the way ends the command with a message."""
     import httpx  # noqa: PLC0415 - slow to load, and `--help` needs none of it
 
-    base_url, api_key = target.resolve()
-    timeout = httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S)  # calls may wait for their turn
-    headers = {"Authorization": f"Bearer {api_key}"}
+    options = http_options(target)
+    base_url = options["base_url"]
     try:
-        with httpx.Client(
-            base_url=base_url, headers=headers, timeout=timeout, trust_env=_is_remote(base_url)
-        ) as client:
+        with httpx.Client(**options) as client:
             yield Connection(client)
     except KeyboardInterrupt:
         raise SystemExit(_INTERRUPTED) from None
@@ -146,6 +143,19 @@ def connect(target: Target) -> Iterator[Connection]:
         fail(f"The base URL {base_url!r} cannot be used: {str(error).rstrip('.')}.", code=2)
     except httpx.HTTPError as error:
         fail(f"The connection to {base_url} broke: {str(error) or type(error).__name__}.")
+
+
+def http_options(target: Target) -> dict[str, Any]:
+    """Give what a client of ``httpx`` is made with."""
+    import httpx  # noqa: PLC0415 - as above
+
+    base_url, api_key = target.resolve()
+    return {
+        "base_url": base_url,
+        "headers": {"Authorization": f"Bearer {api_key}"},
+        "timeout": httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S),  # calls may wait for their turn
+        "trust_env": _is_remote(base_url),
+    }
 
 
 def _is_remote(base_url: str) -> bool:
