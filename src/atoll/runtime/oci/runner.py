@@ -7,7 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -143,6 +143,7 @@ class Runner:
         bundle = self._make_bundle(record)
         first_id = first_host_id(slot)
         with (
+            ExitStack() as at_last,
             agent_socket.listen(self._layout.agent_socket(record.id)) as listener,
             maker.mapping(first_id, IDS_PER_SLOT) as namespace,
             Birth() as birth,
@@ -157,14 +158,13 @@ class Runner:
                 config = spec.build(self._plan(record, image, trees, first_id, joined))
                 (bundle / "config.json").write_text(json.dumps(config))
                 runtime = InitProcess(self._binary.create(record.id, bundle, output=trees.log), record.id)
+                at_last.callback(_collect, runtime)  # its end takes a while, and the rest need not wait for it
                 try:
                     process = self._let_in(birth, record, trees.log, runtime.pid, first_id)
                 finally:
                     # It has made the namespaces, which the agent now holds; nothing is ever to run in it.
                     runtime.kill()
-                    runtime.wait(_END_TIMEOUT_S)
-                    runtime.close()
-        return self._take(record, process, slot, "forked")
+            return self._take(record, process, slot, "forked")
 
     def _let_in(self, birth: Birth, record: Record, log: int, runtime_pid: int, first_id: int) -> InitProcess:
         self._cgroups.add(record.id, birth.pid)
@@ -319,3 +319,8 @@ class Runner:
             if time.monotonic() > deadline:
                 raise StillThereError(f"the processes of {sandbox_id} do not end")
             time.sleep(_PAUSE_S)
+
+
+def _collect(killed: InitProcess) -> None:
+    killed.wait(_END_TIMEOUT_S)
+    killed.close()
