@@ -5,6 +5,7 @@ from io import TextIOWrapper
 
 from atoll.cli.app import app
 from atoll.operate.config import config
+from atoll.operate.doctor import doctor
 from atoll.operate.down import down
 from atoll.operate.egress import egress
 from atoll.operate.image import image_app
@@ -22,7 +23,7 @@ def main() -> None:
     app(obj=find_local)
 
 
-for command in (serve, down, config, supervisor, egress):
+for command in (serve, down, doctor, config, supervisor, egress):
     app.command(rich_help_panel="This machine")(command)
 app.add_typer(keys_app, name="keys", rich_help_panel="This machine")
 app.add_typer(image_app, name="image", rich_help_panel="This machine")

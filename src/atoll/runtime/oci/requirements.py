@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 # The first that can put an overlay on idmapped layers.
-_KERNEL_MIN: Final = (5, 19)
-_PROGRAMS: Final = {"mkfs.ext4": "e2fsprogs", "setpriv": "util-linux", "unshare": "util-linux"}
+KERNEL_MIN: Final = (5, 19)
+PROGRAMS: Final = {"mkfs.ext4": "e2fsprogs", "setpriv": "util-linux", "unshare": "util-linux"}
 _DEVICES: Final = ("/dev/loop-control",)
 
 
@@ -27,10 +27,10 @@ def find_missing(oci_runtime: str, kernel_release: str) -> list[str]:
     """Say what is missing, each in a few words."""
     missing = []
     if not is_new_enough(kernel_release):
-        missing.append(f"Linux {kernel_release} is older than {'.'.join(map(str, _KERNEL_MIN))}")
+        missing.append(f"Linux {kernel_release} is older than {'.'.join(map(str, KERNEL_MIN))}")
     if shutil.which(oci_runtime) is None:
         missing.append(f"there is no OCI runtime {oci_runtime!r} (package runc)")
-    missing += [f"there is no {name} (package {package})" for name, package in _PROGRAMS.items() if not _has(name)]
+    missing += [f"there is no {name} (package {package})" for name, package in PROGRAMS.items() if not _has(name)]
     missing += [f"there is no {path} (kernel module loop)" for path in _DEVICES if not Path(path).exists()]
     return missing
 
@@ -38,7 +38,7 @@ def find_missing(oci_runtime: str, kernel_release: str) -> list[str]:
 def is_new_enough(kernel_release: str) -> bool:
     """Read a release like ``6.1.0-18-amd64``; one that says nothing is let through. Pure."""
     numbers = re.match(r"(\d+)\.(\d+)", kernel_release)
-    return numbers is None or (int(numbers[1]), int(numbers[2])) >= _KERNEL_MIN
+    return numbers is None or (int(numbers[1]), int(numbers[2])) >= KERNEL_MIN
 
 
 def _has(program: str) -> bool:
