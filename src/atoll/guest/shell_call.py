@@ -29,6 +29,8 @@ _SHELL: Final = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
 _ENV: Final = "/usr/bin/env"
 _SCRIPT_FD: Final = 3
 _TURN_BYTES: Final = 256 * 1024
+# A short command's output is read when it ends: to be woken for it and again for the end would take longer.
+_FIRST_PAUSE_S: Final = 0.005
 _FRAMES: Final = {STDOUT: FrameType.STDOUT, STDERR: FrameType.STDERR}
 
 # The kernel takes no single argument over 128 KiB.
@@ -159,6 +161,7 @@ class ShellCall:
             return
         self._command = _Command(self._request.commands[self._index], self._forks, self._request.environment)
         self._reactor.watch_child(self._command.pid, self._on_exit, self.failed)
+        self._pause(_FIRST_PAUSE_S)
         self._watch(self._command)
 
     def _on_exit(self, end: ChildEnd) -> None:
@@ -222,8 +225,18 @@ class ShellCall:
 
     def _on_output(self, fd: int, _events: int) -> None:
         if pipes.pending(fd) < pipes.SMALL_READ_BYTES:
-            self._resume = self._reactor.call_later(pipes.SMALL_PAUSE_S, self._end_pause, self.failed)
+            self._pause(pipes.SMALL_PAUSE_S)
         self._go_on()
+
+    def _pause(self, delay_s: float) -> None:
+        """Do not look at the output for a moment; the command's end does not wait for it."""
+        self._look_now()
+        self._resume = self._reactor.call_later(delay_s, self._end_pause, self.failed)
+
+    def _look_now(self) -> None:
+        if self._resume is not None:
+            self._resume.cancel()
+            self._resume = None
 
     def _end_pause(self) -> None:
         self._resume = None
@@ -233,10 +246,14 @@ class ShellCall:
         self._reactor.watch(fd, 0, lambda _events: None, self.failed)
 
     def _let_go(self, command: _Command) -> None:
-        """Keep reading for whoever still writes."""
+        """Keep reading for whoever still writes; what is read from now on is thrown away."""
+        self._look_now()
         for fd in command.pipes.values():
             self._unwatch(fd)
-            self._drains.add(fd)
+            if pipes.read(fd, pipes.READ_BYTES) == b"":
+                os.close(fd)
+            else:
+                self._drains.add(fd)
         command.pipes.clear()
 
     def _end_command(self, exit_code: int | None) -> None:
