@@ -30,6 +30,13 @@ MakeMachine = Callable[..., OciMachine]
 
 @pytest.fixture
 def machine(make_oci_machine: MakeMachine) -> OciMachine:
+    """Give a supervisor that starts sandboxes cold; with a zygote it is tested in ``test_zygote``."""
+    return make_oci_machine(zygote_user=None)
+
+
+@pytest.fixture
+def forking_machine(make_oci_machine: MakeMachine) -> OciMachine:
+    """Give one whose zygote comes while sandboxes are made already."""
     return make_oci_machine()
 
 
@@ -90,8 +97,8 @@ async def test_a_supervisor_that_stays_away(machine: OciMachine) -> None:
 
 
 @pytest.mark.parametrize("delay_s", [0.02, 0.05, 0.1, 0.2, 0.3, 0.5])
-async def test_killed_in_the_middle_of_creates(machine: OciMachine, delay_s: float) -> None:
-    client = machine.client()
+async def test_killed_in_the_middle_of_creates(forking_machine: OciMachine, delay_s: float) -> None:
+    machine, client = forking_machine, forking_machine.client()
     answered: list[SandboxId] = []
 
     async def create() -> None:
@@ -121,8 +128,8 @@ async def test_killed_in_the_middle_of_creates(machine: OciMachine, delay_s: flo
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.03, 0.1])
-async def test_killed_in_the_middle_of_destroys_and_stops(machine: OciMachine, delay_s: float) -> None:
-    client = machine.client()
+async def test_killed_in_the_middle_of_destroys_and_stops(forking_machine: OciMachine, delay_s: float) -> None:
+    machine, client = forking_machine, forking_machine.client()
     made = [sandbox.id for sandbox in await asyncio.gather(*(client.create(SPEC) for _ in range(6)))]
     gone: list[SandboxId] = []
 
