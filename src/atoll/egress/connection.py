@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Literal
@@ -12,11 +12,12 @@ from typing import Final, Literal
 from atoll.egress.dialling import Dialler
 from atoll.egress.http_relay import HttpRelay
 from atoll.egress.meter import Meter
+from atoll.egress.opened_relay import OpenedRelay
 from atoll.egress.readiness import GoneError, peek
-from atoll.egress.refusal import RefusedError
+from atoll.egress.refusal import RefusedError, refusal_text
 from atoll.egress.relay import relay
 from atoll.egress.substitution import Substitution
-from atoll.egress.tls_ending import TlsEnding
+from atoll.egress.tls_ending import TlsEnding, offers_of
 from atoll.egress.tls_hello import HELLO_BYTES_MAX, Hello, HelloError, read_hello
 from atoll.egress.wires import SocketWire, Wire
 from atoll.model.domain_pattern import host_name
@@ -41,15 +42,18 @@ class Connection:
         allows: Callable[[str, int], bool],
         dialler: Dialler,
         ending: Callable[[], TlsEnding | None],
+        note: Callable[[EgressReason], None],
         meter: Meter,
         hello_s_max: float,
         idle_s_max: float,
     ) -> None:
+        """``note`` is called for a request that goes nowhere while its connection goes on."""
         self._inside = inside
         self._name_at = name_at
         self._allows = allows
         self._dialler = dialler
         self._ending = ending
+        self._note = note
         self._hello_s_max = hello_s_max
         self._idle_s_max = idle_s_max
         self._speaks_tls = False
@@ -125,7 +129,7 @@ class Connection:
         ending = self._ending()
         substitution = None if ending is None else ending.substitution_for(name)
         if ending is not None and substitution is not None:
-            await self._relay_opened(name, ending, substitution)
+            await self._relay_opened(name, ending, substitution, offers_of(hello.protocols))
             return
         with await self._dialler.dial(name, self.port) as outside:
             await relay(self._inside, outside, self.meter)
@@ -163,31 +167,25 @@ class Connection:
             name,
         )
 
-    async def _relay_opened(self, name: str, ending: TlsEnding, substitution: Substitution) -> None:
+    async def _relay_opened(
+        self, name: str, ending: TlsEnding, substitution: Substitution, offers: Collection[str]
+    ) -> None:
         """End TLS here, put values into the requests, and speak TLS to the real server."""
-        self._is_told = True  # from here on only TLS itself could tell
-        inside = await ending.meet(self._inside.dup(), name, self._hello_s_max)
-
-        async def dial() -> Wire:
-            return await ending.reach(await self._dialler.dial(name, self.port), name, self._hello_s_max)
-
-        http = HttpRelay(
-            inside,
+        opened = OpenedRelay(
             name=name,
             port=self.port,
-            dial=dial,
+            offers=offers,
+            ending=ending,
+            substitution=substitution,
+            dial=lambda: self._dialler.dial(name, self.port),
             meter=self.meter,
             head_s_max=self._hello_s_max,
-            change=substitution.apply,
+            note=self._note,
         )
         try:
-            await self._play_http(http, name)
-        except BaseException:
-            if self._cut_for is not None:
-                inside.abort()
-            raise
+            await opened.run(self._inside.dup())
         finally:
-            inside.close()
+            self._is_told = opened.has_begun
 
     async def _play_http(self, http: HttpRelay, name: str) -> None:
         try:
@@ -216,11 +214,6 @@ class Connection:
     def _reset(self) -> None:
         with suppress(OSError):
             self._inside.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-
-
-def refusal_text(target: str, reason: EgressReason) -> str:
-    """Say to a program that its request went nowhere."""
-    return f"[atoll] This request to {target} was not let out of the container: {reason}."
 
 
 def _check_hello(hello: Hello, name: str) -> None:

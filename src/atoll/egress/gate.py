@@ -167,16 +167,22 @@ class Gate:
 
     def _connection(self, inside: socket.socket) -> Connection:
         bounds = self._house.bounds
-        return Connection(
+
+        def note(reason: EgressReason) -> None:
+            self._house.audit.connection(self.sandbox_id, connection.target, connection.port, reason, 0, 0)
+
+        connection = Connection(
             inside,
             name_at=self._pool.name_at,
             allows=self._allows,
             dialler=self._house.dialler,
             ending=lambda: self._passage.ending,
+            note=note,
             meter=Meter(self._loop.time, self._spend),
             hello_s_max=bounds.hello_s_max,
             idle_s_max=bounds.idle_s_max,
         )
+        return connection
 
     async def _play(self, connection: Connection) -> None:
         reason = await connection.run()

@@ -24,10 +24,10 @@ def check_request(request: h11.Request, name: str, port: int) -> None:
     hosts = [value for key, value in request.headers if key == b"host"]
     if len(hosts) != 1:
         raise RefusedError(EgressReason.NO_NAME)
-    _check_authority(hosts[0], name, port)
+    check_authority(hosts[0], name, port)
     absolute = _ABSOLUTE.match(request.target)
     if absolute:
-        _check_authority(absolute[1], name, port)
+        check_authority(absolute[1], name, port)
     elif not request.target.startswith(b"/") and request.target != b"*":
         raise RefusedError(EgressReason.NOT_HTTP)
 
@@ -60,7 +60,8 @@ def is_websocket(request: h11.Request) -> bool:
     return offers == [_WEBSOCKET]
 
 
-def _check_authority(authority: bytes, name: str, port: int) -> None:
+def check_authority(authority: bytes, name: str, port: int) -> None:
+    """Refuse what does not stand for ``name`` at ``port``. Raises ``RefusedError``."""
     match = _AUTHORITY.fullmatch(authority.decode("latin-1"))
     if match is None:
         raise RefusedError(EgressReason.NO_NAME)

@@ -17,7 +17,7 @@ from atoll.egress.gate import House
 from atoll.egress.resolving import Resolver
 from atoll.egress.secret_opener import SecretOpener
 from atoll.egress.settings import EgressSettings
-from atoll.egress.tls_ending import roots_context
+from atoll.egress.tls_ending import Roots
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ async def _serve(settings: EgressSettings, doors: socket.socket, feed_socket: so
     bounds = settings.bounds
     resolver = Resolver(bounds.dial_s_max, settings.resolver)
     dialler = Dialler(resolver, settings.also_public, bounds.dial_s_max)
-    opener = None if settings.vault_key is None else SecretOpener(settings.vault_key, roots_context(settings.roots_pem))
+    opener = None if settings.vault_key is None else SecretOpener(settings.vault_key, Roots(settings.roots_pem))
     house = House(bounds=bounds, dialler=dialler, audit=audit, clock=time.monotonic)
     keeper = Doorkeeper(house, settings.outer, opener)
     # A call asks for everything at its end: what the next one is refused is told again, however soon it comes.

@@ -1,10 +1,9 @@
 """Opens the secrets of a policy, in the one process that has use for them."""
 
 import logging
-import ssl
 from collections.abc import Sequence
 
-from atoll.egress.tls_ending import TlsEnding
+from atoll.egress.tls_ending import Roots, TlsEnding
 from atoll.model.domain_pattern import host_name
 from atoll.model.network_policy import DomainSecret
 from atoll.vault.authority import Authority
@@ -17,7 +16,7 @@ _log = logging.getLogger(__name__)
 class SecretOpener:
     """``roots`` is the client's side of TLS."""
 
-    def __init__(self, key: VaultKey, roots: ssl.SSLContext) -> None:
+    def __init__(self, key: VaultKey, roots: Roots) -> None:
         self._key = key
         self._sealing = Sealing(key)
         self._roots = roots

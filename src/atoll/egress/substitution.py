@@ -25,15 +25,15 @@ class Substitution:
 
     def apply(self, request: h11.Request) -> h11.Request:
         """Give the request with values in its headers."""
-        headers = [
-            (key, value if key.lower() in _LEFT_ALONE else self._fill(value))
-            for key, value in request.headers.raw_items()
-        ]
+        headers = [(key, self.fill(key, value)) for key, value in request.headers.raw_items()]
         return h11.Request(
             method=request.method, target=request.target, headers=headers, http_version=request.http_version
         )
 
-    def _fill(self, value: bytes) -> bytes:
+    def fill(self, key: bytes, value: bytes) -> bytes:
+        """Give what one header of a request is to say. HTTP/2's pseudo-headers say where it goes."""
+        if key.startswith(b":") or key.lower() in _LEFT_ALONE:
+            return value
         if value[: len(_BASIC)].lower() == _BASIC:
             return self._fill_basic(value)
         return self._placeholder.sub(self._value_of, value)
