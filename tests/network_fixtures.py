@@ -26,8 +26,8 @@ def plain_web(outside: Outside) -> WebServer:
 
 @pytest.fixture(scope="session")
 def secure_web(outside: Outside) -> WebServer:
-    """Give its web server with TLS."""
-    return outside.secure_web(2, SECURE, "deep.sub.example.test")
+    """Give its web server with TLS, which speaks HTTP/2 to those who want it."""
+    return outside.secure_web(2, SECURE, "deep.sub.example.test", protocols=("h2", "http/1.1"))
 
 
 @pytest.fixture(scope="session")

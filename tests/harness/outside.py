@@ -28,6 +28,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.harness.http2_web import Asked, serve_http2
+
 _DAY: Final = dt.timedelta(days=1)
 _USAGE_OF_AUTHORITIES: Final = x509.KeyUsage(
     digital_signature=False,
@@ -148,10 +150,11 @@ class Seen:
     path: str
     headers: dict[str, str]
     body: bytes
+    protocol: str = "http/1.1"
 
 
 class WebServer:
-    """Serves HTTP/1.1 at an address, over TLS with a ``context``. ``seen`` are the requests that came.
+    """Serves HTTP at an address, over TLS with a ``context``. ``seen`` are the requests that came.
 
     What is in ``files`` is given by its path. ``/bytes/N`` gives N bytes, ``/slow`` an answer that never ends,
     ``/echo`` a WebSocket that gives every byte back, anything else what was asked for.
@@ -173,6 +176,12 @@ class WebServer:
                     self.request.settimeout(10)
                     self.request = context.wrap_socket(self.request, server_side=True)
                 super().setup()
+
+            def handle(self) -> None:
+                if isinstance(self.request, ssl.SSLSocket) and self.request.selected_alpn_protocol() == "h2":
+                    serve_http2(self.request, server.answer_http2)
+                else:
+                    super().handle()
 
             def finish(self) -> None:
                 super().finish()
@@ -214,6 +223,15 @@ class WebServer:
             self._send_slowly(request)
             return
         self._send(request, f"{request.command} {request.path} {len(body)}\n".encode())
+
+    def answer_http2(self, asked: Asked) -> bytes | int:
+        """Answer one request."""
+        self.seen.append(Seen(asked.method, asked.path, asked.headers, bytes(asked.body), "h2"))
+        if asked.path in self.files:
+            return self.files[asked.path]
+        if asked.path.startswith("/bytes/"):
+            return int(asked.path.removeprefix("/bytes/"))
+        return f"{asked.method} {asked.path} {len(asked.body)}\n".encode()
 
     def _send(self, request: http.server.BaseHTTPRequestHandler, content: bytes) -> None:
         request.send_response(200)

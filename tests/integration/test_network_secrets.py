@@ -9,8 +9,10 @@ from tests.harness import machine
 from tests.harness.api import Api, Json
 from tests.harness.outside import Outside, WebServer
 from tests.harness.server import AtollServer
+from tests.harness.wheels import index_of
 from tests.network_fixtures import PLAIN, SECURE, egress
 
+VERSIONS = {"--http1.1": "http/1.1", "--http2": "h2"}
 VALUE = "s3cret-value-of-a-test"
 OTHER = "other-secure.example.test"
 
@@ -23,7 +25,7 @@ def policy(*secrets: tuple[str, str, str]) -> Json:
 
 @pytest.fixture(scope="module")
 def other_web(outside: Outside) -> WebServer:
-    return outside.secure_web(3, OTHER)
+    return outside.secure_web(3, OTHER, protocols=("h2", "http/1.1"))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,15 @@ def shell(api: Api, container: str, command: str) -> str:
     return str(output["stdout"])
 
 
+NODE_HTTP2 = f"""
+const session = require('http2').connect('https://{SECURE}');
+const request = session.request({{':path': '/hello', 'x-key': process.env.TOKEN}});
+request.pipe(process.stdout);
+request.on('end', () => session.close());
+"""
 CLIENTS = {
+    "curl, HTTP/1.1": f"curl -sS --http1.1 -H 'X-Key: $TOKEN' https://{SECURE}/hello",
+    "node, HTTP/2": f"node -e \"$(cat <<'END'{NODE_HTTP2}END\n)\"",
     "curl": f'curl -sS -H "Authorization: Bearer $TOKEN" https://{SECURE}/hello',
     "curl, unexpanded": f"curl -sS -H 'Authorization: Bearer $TOKEN' https://{SECURE}/hello",
     "curl, basic": f"curl -sS -u 'user:$TOKEN' https://{SECURE}/hello",
@@ -54,25 +64,38 @@ CLIENTS = {
     f"headers={{'X-Key': os.environ['TOKEN']}})).read().decode(), end='')\"",
     "requests": f"python3 -c \"import os, requests; print(requests.get('https://{SECURE}/hello', "
     f"headers={{'X-Key': os.environ['TOKEN']}}).text, end='')\"",
-    "httpx": f"python3 -c \"import os, httpx; print(httpx.get('https://{SECURE}/hello', "
+    "httpx": f"PYTHONPATH=httpx python3 -c \"import os, httpx; print(httpx.get('https://{SECURE}/hello', "
     f"headers={{'X-Key': os.environ['TOKEN']}}).text, end='')\"",
+    "httpx, HTTP/2": f'PYTHONPATH=httpx python3 -c "import os, httpx; print(httpx.Client(http2=True)'
+    f".get('https://{SECURE}/hello', headers={{'X-Key': os.environ['TOKEN']}}).text, end='')\"",
 }
+SPEAK_HTTP2 = {"curl", "curl, unexpanded", "curl, basic", "node, HTTP/2", "httpx, HTTP/2"}
+
+
+@pytest.fixture(scope="module")
+def httpx_inside(network_api: Api, secure_web: WebServer, container: str) -> None:
+    """Install what the image does not have, by the same way out."""
+    secure_web.files |= index_of(
+        ("httpx", "httpcore", "h11", "h2", "hpack", "hyperframe", "anyio", "certifi", "idna", "typing-extensions")
+    )
+    index = f"https://{SECURE}/simple"
+    shell(network_api, container, f"python3 -m pip install -q --index-url {index} --target httpx 'httpx[http2]'")
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_clients_trust_and_the_value_goes_out(
-    network_api: Api, secure_web: WebServer, container: str, client: str
+    request: pytest.FixtureRequest, network_api: Api, secure_web: WebServer, container: str, client: str
 ) -> None:
-    module = client if client in ("requests", "httpx") else "os"
-    if network_api.shell(container, f"python3 -c 'import {module}'")[0]["outcome"] != {"type": "exit", "exit_code": 0}:
-        pytest.skip(f"the image has no {client}")
+    if "httpx" in client:
+        request.getfixturevalue("httpx_inside")
     before = len(secure_web.seen)
     assert shell(network_api, container, CLIENTS[client]) == "GET /hello 0\n"
-    (request,) = secure_web.seen[before:]
-    sent = " ".join(request.headers.values())
+    (seen,) = secure_web.seen[before:]
+    sent = " ".join(seen.headers.values())
     assert VALUE in sent or "basic" in client
     assert "$TOKEN" not in sent
-    assert {name.lower(): value for name, value in request.headers.items()}["host"] == SECURE
+    assert {name.lower(): value for name, value in seen.headers.items()}["host"] in (SECURE, f"{SECURE}:443")
+    assert seen.protocol == ("h2" if client in SPEAK_HTTP2 else "http/1.1")
 
 
 def test_the_kernels_python_sees_it_too(network_api: Api, secure_web: WebServer, container: str) -> None:
@@ -96,10 +119,43 @@ def test_git_and_pip_trust(network_api: Api, secure_web: WebServer, container: s
     assert "none-such" in output["stderr"]
 
 
-def test_large_bodies_and_uploads(network_api: Api, container: str) -> None:
-    assert shell(network_api, container, f"curl -sS https://{SECURE}/bytes/50000000 | wc -c").strip() == "50000000"
-    upload = f"head -c 20000000 /dev/zero | curl -sS -T - https://{SECURE}/up"
+@pytest.mark.parametrize("version", VERSIONS)
+def test_large_bodies_and_uploads(network_api: Api, secure_web: WebServer, container: str, version: str) -> None:
+    curl = f"curl -sS {version}"
+    assert shell(network_api, container, f"{curl} https://{SECURE}/bytes/50000000 | wc -c").strip() == "50000000"
+    upload = f"head -c 20000000 /dev/zero | {curl} -T - https://{SECURE}/up"
     assert shell(network_api, container, upload) == "PUT /up 20000000\n"
+    assert secure_web.seen[-1].protocol == VERSIONS[version]
+
+
+def test_many_requests_at_once_on_one_connection(network_api: Api, secure_web: WebServer, container: str) -> None:
+    connections, before = secure_web.connections, len(secure_web.seen)
+    urls = " ".join(f"https://{SECURE}/bytes/{number}000" for number in range(100, 140))
+    command = f"curl -sS --http2 --parallel --parallel-max 40 -H 'X-Key: $TOKEN' {urls} | wc -c"
+    assert int(shell(network_api, container, command)) == sum(range(100, 140)) * 1000
+    assert {request.headers["X-Key"] for request in secure_web.seen[before:]} == {VALUE}
+    assert secure_web.connections - connections < 40
+
+
+def test_websocket(network_api: Api, secure_web: WebServer, container: str) -> None:
+    request = (
+        f"GET /echo HTTP/1.1\r\nHost: {SECURE}\r\nX-Key: $TOKEN\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    ).encode()
+    code = f"""
+import socket, ssl
+sock = socket.create_connection(("{SECURE}", 443), timeout=20)
+context = ssl.create_default_context()
+context.set_alpn_protocols(["http/1.1"])
+sock = context.wrap_socket(sock, server_hostname="{SECURE}")
+sock.sendall({request!r})
+head = b""
+while not head.endswith(b"\\r\\n\\r\\n"):
+    head += sock.recv(1)
+sock.sendall(b"ping")
+print(head.split(b"\\r\\n")[0].decode(), sock.recv(4))
+"""
+    assert "101 Switching Protocols b'ping'" in network_api.logs(container, code)
+    assert secure_web.seen[-1].headers["X-Key"] == VALUE
 
 
 def test_a_placeholder_stays_one_everywhere_else(
@@ -108,21 +164,30 @@ def test_a_placeholder_stays_one_everywhere_else(
     header = "-H 'X-Key: $TOKEN'"
     shell(network_api, container, f"curl -sS {header} http://{PLAIN}/x")
     assert plain_web.seen[-1].headers["X-Key"] == "$TOKEN"
-    shell(network_api, container, f"curl -sS --cacert outside.pem {header} https://{OTHER}/x")
-    assert other_web.seen[-1].headers["X-Key"] == "$TOKEN"
+    for version, protocol in VERSIONS.items():
+        shell(network_api, container, f"curl -sS {version} --cacert outside.pem {header} https://{OTHER}/x")
+        assert (other_web.seen[-1].headers["X-Key"], other_web.seen[-1].protocol) == ("$TOKEN", protocol)
     # Where TLS is ended for another secret, this one is a placeholder, too.
     made = network_api.create(network_policy=policy((SECURE, "TOKEN", VALUE), (OTHER, "OTHER_TOKEN", "other-value")))
-    shell(network_api, made["id"], f"curl -sS {header} -H 'X-Other: $OTHER_TOKEN' https://{OTHER}/x")
-    assert other_web.seen[-1].headers["X-Key"] == "$TOKEN"
-    assert other_web.seen[-1].headers["X-Other"] == "other-value"
+    for version, protocol in VERSIONS.items():
+        shell(network_api, made["id"], f"curl -sS {version} {header} -H 'X-Other: $OTHER_TOKEN' https://{OTHER}/x")
+        request = other_web.seen[-1]
+        assert (request.headers["X-Key"], request.headers["X-Other"]) == ("$TOKEN", "other-value")
+        assert request.protocol == protocol
 
 
-def test_another_host_inside_tls(network_api: Api, secure_web: WebServer, other_web: WebServer, container: str) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_another_host_inside_tls(
+    network_api: Api, secure_web: WebServer, other_web: WebServer, container: str, version: str
+) -> None:
     before = len(secure_web.seen), len(other_web.seen)
-    output = network_api.shell(container, f"curl -sS -H 'Host: {OTHER}' -H 'X-Key: $TOKEN' https://{SECURE}/fronted")[0]
+    command = f"curl -sS {version} -H 'Host: {OTHER}' -H 'X-Key: $TOKEN' https://{SECURE}/fronted -w '%{{http_code}}'"
+    output = network_api.shell(container, command)[0]
     assert "not let out" in output["stdout"]
+    assert output["stdout"].endswith("421" if version == "--http2" else "403")
     assert (len(secure_web.seen), len(other_web.seen)) == before
-    assert egress(network_api, container)[0]["reason"] == "other_name"
+    assert "other_name" in [decision["reason"] for decision in egress(network_api, container)[:2]]
+    assert f"[atoll] Not reached over the network: {SECURE}" in output["stderr"]
 
 
 def test_a_server_that_is_not_who_it_says(network_api: Api, outside: Outside, secure_web: WebServer) -> None:
@@ -199,7 +264,11 @@ def test_what_is_refused_is_named_and_not_told(network_api: Api, secret: tuple[s
 def test_the_value_is_nowhere_to_be_found(
     network_api: Api, network_server: AtollServer, secure_web: WebServer, container: str
 ) -> None:
-    shell(network_api, container, CLIENTS["curl"])
+    for version in VERSIONS:
+        shell(network_api, container, f"curl -sS {version} -H 'X-Key: $TOKEN' https://{SECURE}/hello")
+        # Answers and errors that are made of requests, too.
+        network_api.shell(container, f"curl -sS {version} -H 'Host: {OTHER}' -H 'X-Key: $TOKEN' https://{SECURE}/")
+        network_api.shell(container, f"curl -sS {version} -X CONNECT -H 'X-Key: $TOKEN' https://{SECURE}/")
     found = [
         str(path)
         for folder in (network_server.data_dir, network_server.run_dir)

@@ -11,11 +11,13 @@ from typing import Final
 
 FRAME_BYTES_MAX: Final = 16_384  # what every implementation has to take, and what we say that we take
 FRAMES_AT_ONCE: Final = 64
+HEAD_BYTES_MAX: Final = 32 * 1024  # of all of a head's names and values, and 32 bytes for each; no block is longer
 
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEADER_BYTES: Final = 9
 _DATA: Final = 0
-_HEADS: Final = frozenset({1, 5, 9})  # HEADERS, PUSH_PROMISE, CONTINUATION
+_CONTINUATION: Final = 9
+_HEADS: Final = frozenset({1, 5, _CONTINUATION})  # HEADERS, PUSH_PROMISE
 _GOAWAY: Final = 7
 _GOAWAY_BYTES_MIN: Final = 8
 _END_STREAM: Final = 1
@@ -47,6 +49,7 @@ class FrameCutter:
     def __init__(self, *, has_preface: bool) -> None:
         self._preface = _PREFACE if has_preface else b""
         self._rest = b""
+        self._head_bytes = 0
 
     def cut(self, data: bytes) -> Iterator[Frames | GoAway]:
         """Give what is whole by now. Raises ``FrameError``; after that there is nothing more to be had."""
@@ -76,6 +79,8 @@ class FrameCutter:
             else:
                 count += 1
                 idle_count += kind != _DATA or (size == 0 and not data[at + 4] & _END_STREAM)
+                if kind in _HEADS:
+                    self._count_head(kind, size)
                 if count == FRAMES_AT_ONCE or kind in _HEADS:
                     yield Frames(data[begin:end], idle_count)
                     begin, count, idle_count = end, 0, 0
@@ -83,6 +88,11 @@ class FrameCutter:
         if at > begin:
             yield Frames(data[begin:at], idle_count)
         self._rest = data[at:]
+
+    def _count_head(self, kind: int, size: int) -> None:
+        self._head_bytes = size + (self._head_bytes if kind == _CONTINUATION else 0)
+        if self._head_bytes > HEAD_BYTES_MAX:
+            raise FrameError("a head is too long")
 
 
 def _read_goaway(body: bytes) -> GoAway:

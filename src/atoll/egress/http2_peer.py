@@ -21,11 +21,10 @@ from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import GoAwayFrame
 
 from atoll.egress.frame_allowance import FrameAllowance, TooManyFramesError
-from atoll.egress.http2_frames import FRAME_BYTES_MAX, FrameCutter, FrameError, Frames, GoAway
+from atoll.egress.http2_frames import FRAME_BYTES_MAX, HEAD_BYTES_MAX, FrameCutter, FrameError, Frames, GoAway
 from atoll.egress.wires import Wire
 
 STREAMS_MAX: Final = 100
-HEAD_BYTES_MAX: Final = 32 * 1024  # of all of a head's names and values, and 32 bytes for each
 STREAM_WINDOW_BYTES: Final = 512 * 1024
 WINDOW_BYTES: Final = 1024 * 1024
 

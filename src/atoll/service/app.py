@@ -122,7 +122,7 @@ def _put_together(
     signals = Signals()
     activity = Activity(database, signals, clock)
     access = Access(database, activity)
-    sandboxes = Sandboxes(runtime, database, limits, signals)
+    sandboxes = Sandboxes(runtime, database, limits, signals, secrets.forget)
     contents = Contents(database, ids, limits)
     egress = Egress(database=database, ids=ids, access=access, limits=limits, feed=egress_feed)
     project_files = Files(database=database, blobs=blobs, ids=ids, activity=activity, limits=limits)

@@ -88,7 +88,7 @@ class Calls:
         self._secrets = secrets
         self._limits = limits
         self._turns = Turns(limits.calls_waiting_max)
-        self._entrance = Entrance(access, sandboxes, secrets)
+        self._entrance = Entrance(sandboxes, secrets)
         self._ends = CallEnds(access, sandboxes)
 
     async def run_python(
@@ -196,9 +196,9 @@ class Calls:
                     await turn.wait()
                     # It may have been deleted, or got another sandbox, while this call waited.
                     container = await self._access.find(project_id, container_id)
-                with self._egress.watching(container):
-                    async with self._entrance.entered(container) as entered:
-                        yield entered
+                async with self._entrance.entered(container) as (entered, agent):
+                    with self._egress.watching(entered):
+                        yield entered, agent
 
     async def _when_free(self, begin: Callable[[], AsyncGenerator[E, None]]) -> AsyncGenerator[E, None]:
         """Give a call's events; begins again while the agent is still ending a call that was hung up on."""

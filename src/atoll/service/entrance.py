@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from atoll.agent.client import AgentClient
 from atoll.model.containers import Container
-from atoll.service.access import Access
 from atoll.service.failures import translated
 from atoll.service.sandboxes import Sandboxes
 from atoll.service.secrets import Secrets
@@ -14,18 +14,18 @@ from atoll.service.secrets import Secrets
 class Entrance:
     """Wakes sandboxes, and sees that what runs in them trusts whom it must."""
 
-    def __init__(self, access: Access, sandboxes: Sandboxes, secrets: Secrets) -> None:
-        self._access = access
+    def __init__(self, sandboxes: Sandboxes, secrets: Secrets) -> None:
         self._sandboxes = sandboxes
         self._secrets = secrets
 
     @asynccontextmanager
     async def entered(self, container: Container) -> AsyncIterator[tuple[Container, AgentClient]]:
-        """Give a container that is held, as it is by now, and its agent. Raises ``atoll.model.errors`` only."""
-        async with self._sandboxes.reached(container) as agent:
-            if container.network_policy.domain_secrets:
-                # It may have got another sandbox on the way, with another authority.
-                container = await self._access.find(container.project_id, container.id)
-                with translated():
-                    await self._secrets.let_trust(container, agent)
+        """Give a container that is held, with the sandbox that it has by now, and its agent.
+
+        Raises ``atoll.model.errors`` only.
+        """
+        async with self._sandboxes.reached(container) as (sandbox_id, agent):
+            container = replace(container, sandbox_id=sandbox_id)
+            with translated():
+                await self._secrets.let_trust(container, agent)
             yield container, agent

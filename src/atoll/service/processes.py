@@ -62,7 +62,7 @@ class Processes:
         self._sandboxes = sandboxes
         self._secrets = secrets
         self._limits = limits
-        self._entrance = Entrance(access, sandboxes, secrets)
+        self._entrance = Entrance(sandboxes, secrets)
         self._ends = CallEnds(access, sandboxes)
         self._running: Counter[tuple[ProjectId, str]] = Counter()
 

@@ -54,11 +54,20 @@ _DIALS_MAX = 4
 class Sandboxes:
     """All that the services do with a runtime. Raises ``atoll.model.errors`` only."""
 
-    def __init__(self, runtime: Runtime, database: Database, limits: ServiceLimits, signals: Signals) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        database: Database,
+        limits: ServiceLimits,
+        signals: Signals,
+        on_gone: Callable[[SandboxId], None] = lambda _: None,
+    ) -> None:
+        """``on_gone`` is told of each sandbox that no row names any more."""
         self._runtime = runtime
         self._database = database
         self._limits = limits
         self._signals = signals
+        self._on_gone = on_gone
         self._unsettled: set[asyncio.Event] = set()
         self._flights: dict[SandboxId, asyncio.Task[SandboxId]] = {}
         self._kept = KeptStreams()
@@ -109,8 +118,10 @@ class Sandboxes:
         return self.agent_in(container.sandbox_id)
 
     @asynccontextmanager
-    async def reached(self, container: Container) -> AsyncIterator[AgentClient]:
-        """Wake a container's sandbox now and give its agent, on a connection that is open already."""
+    async def reached(self, container: Container) -> AsyncIterator[tuple[SandboxId, AgentClient]]:
+        """Wake a container's sandbox now, and give it (which may be another one than before) and its agent, on a
+        connection that is open already.
+        """
         door = _Door(self, container)
         stream = await self._kept.take(door.sandbox_id)
         if stream is None:
@@ -126,7 +137,7 @@ class Sandboxes:
             await self._kept.put(door.sandbox_id, stream)
 
         try:
-            yield AgentClient(dial, keep=keep, patience=self._patience)
+            yield door.sandbox_id, AgentClient(dial, keep=keep, patience=self._patience)
         finally:
             for unused in ready:
                 await finish(unused.aclose())
@@ -188,7 +199,7 @@ class Sandboxes:
 
     async def discard(self, sandbox_id: SandboxId) -> None:
         """Remove a sandbox that no row names (any more). What fails is left to the orphan reconciler."""
-        self._tallies.pop(sandbox_id, None)
+        self._forget(sandbox_id)
         try:
             async with _within(self._limits.cleanup_timeout_s):
                 await self._runtime.destroy(sandbox_id)
@@ -312,10 +323,15 @@ class Sandboxes:
             if not await self._name(container.id, old, new):
                 await self._usable_row(container)
                 raise SandboxFailedError("The container's sandbox was replaced by somebody else; try again.")
+        self._forget(old)
         newest = (await self._usable_row(container)).network_policy
         if newest != row.network_policy:
             await self.set_network(new, newest)
         return new
+
+    def _forget(self, sandbox_id: SandboxId) -> None:
+        self._tallies.pop(sandbox_id, None)
+        self._on_gone(sandbox_id)
 
     async def _name(self, container_id: ContainerId, old: SandboxId, new: SandboxId) -> bool:
         return await self._database.write(

@@ -4,7 +4,7 @@ import itertools
 import os
 
 import pytest
-from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame, PingFrame, SettingsFrame
+from hyperframe.frame import ContinuationFrame, DataFrame, Frame, GoAwayFrame, HeadersFrame, PingFrame, SettingsFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +63,7 @@ def test_whatever_comes(data: bytes, has_preface: bool) -> None:
         PREFACE[:-1] + b"x",
         PREFACE + (FRAME_BYTES_MAX + 1).to_bytes(3, "big") + bytes(6),
         PREFACE + b"\0\0\7\7\0\0\0\0\0" + bytes(7),
+        PREFACE + HeadersFrame(1).serialize() + ContinuationFrame(1, data=bytes(FRAME_BYTES_MAX)).serialize() * 3,
     ],
 )
 def test_what_is_refused(data: bytes) -> None:

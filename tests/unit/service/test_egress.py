@@ -1,0 +1,81 @@
+"""What a call tells of refusals, and what is known of a sandbox's trust, when its sandbox is another one by now."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from atoll.model.calls import CommandOutput, ShellCall
+from atoll.model.containers import NewContainer
+from atoll.model.egress_decision import EgressCounts, EgressDecision, EgressReason
+from atoll.model.ids import SandboxId
+from atoll.model.network_policy import NetworkPolicy
+from atoll.service.app import open_services
+from atoll.service.limits import ServiceLimits
+from tests.unit.service.fake_sandboxes import FakeRuntime
+from tests.unit.service.world import World, open_world
+
+POLICY = NetworkPolicy("allowlist", ("example.com",))
+
+
+class RefusingFeed:
+    """Whenever it is asked, something was just refused to the only sandbox there is."""
+
+    def __init__(self, runtime: FakeRuntime) -> None:
+        self._runtime = runtime
+        self._on_decision: Callable[[EgressDecision], None]
+
+    async def run(self, on_decision: Callable[[EgressDecision], None]) -> None:
+        self._on_decision = on_decision
+        await asyncio.get_running_loop().create_future()
+
+    async def settle(self) -> None:
+        self._on_decision(
+            EgressDecision(
+                at=0,
+                sandbox_id=self._runtime.only.id,
+                name="refused.example.com",
+                port=53,
+                reason=EgressReason.NAME_NOT_ALLOWED,
+            )
+        )
+
+    async def counts(self) -> EgressCounts | None:
+        return None
+
+
+async def test_refusals_to_a_sandbox_that_was_made_for_the_call(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    async with open_services(
+        database_url=f"sqlite:///{tmp_path}/atoll.db",
+        blobs_url=f"file://{tmp_path}/blobs",
+        runtime=runtime,
+        limits=ServiceLimits(),
+        egress_feed=RefusingFeed(runtime),
+    ) as services:
+        project = (await services.keys.ensure("a test's own secret")).project_id
+        container = await services.containers.create(project, NewContainer(name="c", network_policy=POLICY))
+        assert container.sandbox_id is not None
+        await runtime.destroy(container.sandbox_id)
+        call = services.calls.run_shell(project, container.id, ShellCall(commands=("say y",)))
+        told = "".join([event.stderr async for event in call if isinstance(event, CommandOutput)])
+        assert runtime.only.id != container.sandbox_id
+        assert "refused.example.com" in told
+    await runtime.aclose()
+
+
+async def test_who_is_gone_is_forgotten(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        gone: list[SandboxId] = []
+        world.services.sandboxes._on_gone = gone.append
+        deleted, replaced = await world.container(), await world.container()
+        await world.services.containers.delete(world.project, deleted.id)
+        assert replaced.sandbox_id is not None
+        await world.runtime.destroy(replaced.sandbox_id)
+        await reach(world, replaced.id)
+        assert gone == [deleted.sandbox_id, replaced.sandbox_id]
+
+
+async def reach(world: World, container_id: str) -> None:
+    container = await world.services.containers.retrieve(world.project, container_id)
+    async with world.services.sandboxes.reached(container) as (sandbox_id, _):
+        assert sandbox_id == world.runtime.only.id
