@@ -39,7 +39,8 @@ def serve_http2(sock: socket.socket, answer: Callable[[Asked], bytes | int]) -> 
                     asked[event.stream_id].body += event.data
                     connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 case StreamEnded():
-                    answers[event.stream_id] = _Answer(answer(asked.pop(event.stream_id)))
+                    question = asked.pop(event.stream_id)
+                    answers[event.stream_id] = _Answer(answer(question), has_body=question.method != "HEAD")
                 case StreamReset():
                     asked.pop(event.stream_id, None)
                     answers.pop(event.stream_id, None)
@@ -50,10 +51,10 @@ def serve_http2(sock: socket.socket, answer: Callable[[Asked], bytes | int]) -> 
 
 
 class _Answer:
-    def __init__(self, content: bytes | int) -> None:
+    def __init__(self, content: bytes | int, *, has_body: bool) -> None:
         self._content = content if isinstance(content, bytes) else None
-        self._left = content if isinstance(content, int) else len(content)
-        self._size = self._left
+        self._size = content if isinstance(content, int) else len(content)
+        self._left = self._size if has_body else 0
         self._has_head = False
 
     def go_on(self, connection: H2Connection, stream_id: int, sock: socket.socket) -> bool:

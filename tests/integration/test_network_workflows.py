@@ -105,18 +105,37 @@ def test_git_clone(network_api: Api, secure_web: WebServer, container: str, clos
     fails(network_api, closed, clone)
 
 
-def test_curl(network_api: Api, container: str, closed: str) -> None:
-    for url, more in ((f"http://{PLAIN}", ""), (f"https://{SECURE}", CA)):
-        get = f"curl -sS {more} {url}"
-        assert run(network_api, container, f"{get}/some/path?and=more") == "GET /some/path?and=more 0\n"
-        assert run(network_api, container, f"{get}/bytes/50000000 | wc -c").strip() == "50000000"
-        assert run(network_api, container, f"{get}/1 {url}/2 {url}/3") == "GET /1 0\nGET /2 0\nGET /3 0\n"
-        upload = f"head -c 30000000 /dev/zero | curl -sS {more} -T - {url}/up"
-        assert run(network_api, container, upload) == "PUT /up 30000000\n"
-        assert run(network_api, container, f"{get}/p --data-binary @ca.pem").startswith("POST /p ")
-        assert "200 OK" in run(network_api, container, f"{get}/head --head")
-        assert run(network_api, container, f"{get}/bytes/1000000 --head | grep -ci content-length").strip() == "1"
-        fails(network_api, closed, f"curl -sS {more} {url}/")
+@pytest.mark.parametrize(
+    ("url", "more", "protocol"),
+    [
+        (f"http://{PLAIN}", "", "http/1.1"),
+        (f"https://{SECURE}", f"{CA} --http1.1", "http/1.1"),
+        (f"https://{SECURE}", f"{CA} --http2", "h2"),
+    ],
+)
+def test_curl(  # noqa: PLR0917 - fixtures and parameters
+    network_api: Api,
+    plain_web: WebServer,
+    secure_web: WebServer,
+    container: str,
+    closed: str,
+    url: str,
+    more: str,
+    protocol: str,
+) -> None:
+    web = plain_web if PLAIN in url else secure_web
+    get = f"curl -sS {more} {url}"
+    assert run(network_api, container, f"{get}/some/path?and=more") == "GET /some/path?and=more 0\n"
+    assert web.seen[-1].protocol == protocol
+    assert run(network_api, container, f"{get}/bytes/50000000 | wc -c").strip() == "50000000"
+    assert run(network_api, container, f"{get}/1 {url}/2 {url}/3") == "GET /1 0\nGET /2 0\nGET /3 0\n"
+    upload = f"head -c 30000000 /dev/zero | curl -sS {more} -T - {url}/up"
+    assert run(network_api, container, upload) == "PUT /up 30000000\n"
+    assert run(network_api, container, f"{get}/p --data-binary @ca.pem").startswith("POST /p ")
+    assert " 200 " in run(network_api, container, f"{get}/head --head")
+    assert run(network_api, container, f"{get}/bytes/1000000 --head | grep -ci content-length").strip() == "1"
+    assert web.seen[-1].protocol == protocol
+    fails(network_api, closed, f"curl -sS {more} {url}/")
 
 
 @pytest.mark.parametrize("with_tls", [False, True])
@@ -154,10 +173,18 @@ if importlib.util.find_spec("httpx"):
     assert "Error" not in logs
 
 
-def test_node(network_api: Api, container: str, closed: str) -> None:
-    if network_api.shell(container, "command -v node")[0]["stdout"] == "":
-        pytest.skip("the image has no Node")
-    fetch = f"fetch('https://{SECURE}/node').then(r => r.text()).then(console.log)"
-    command = f'NODE_EXTRA_CA_CERTS=ca.pem node -e "{fetch}"'
+FETCH = f"fetch('https://{SECURE}/node').then(r => r.text()).then(console.log)"
+NODE_HTTP2 = (
+    f"const session = require('http2').connect('https://{SECURE}'); session.request({{':path': '/node'}})"
+    ".on('end', () => session.close()).pipe(process.stdout)"
+)
+
+
+@pytest.mark.parametrize(("script", "protocol"), [(FETCH, "http/1.1"), (NODE_HTTP2, "h2")])
+def test_node(  # noqa: PLR0917 - fixtures and parameters
+    network_api: Api, secure_web: WebServer, container: str, closed: str, script: str, protocol: str
+) -> None:
+    command = f'NODE_EXTRA_CA_CERTS=ca.pem node -e "{script}"'
     assert run(network_api, container, command).strip() == "GET /node 0"
+    assert secure_web.seen[-1].protocol == protocol
     fails(network_api, closed, command)
