@@ -289,6 +289,15 @@ class Settings:
         int, Description("Files of one container that are listed and can be added.", "Limits", low=1)
     ] = 10_000
     upload_bytes_max: Annotated[int, Description("Size of one uploaded file.", "Limits", low=1)] = 512 * _MIB
+    archive_bytes_max: Annotated[
+        int, Description("Size of one archive that is sent to be unpacked in a container.", "Limits", low=1 * _KIB)
+    ] = 2 * _GIB
+    archive_entries_max: Annotated[
+        int,
+        Description(
+            "Files, folders and links that one archive may have, in either direction.", "Limits", low=1, high=10_000_000
+        ),
+    ] = 100_000
     code_bytes_max: Annotated[int, Description("Size of the code of one Python call.", "Limits", low=1)] = 1 * _MIB
     commands_max: Annotated[int, Description("Commands in one shell call.", "Limits", low=1)] = 100
     command_bytes_max: Annotated[int, Description("Size of one shell command.", "Limits", low=1)] = 1 * _MIB

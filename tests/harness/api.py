@@ -108,6 +108,12 @@ class Api:
         return self.call("POST", f"/containers/{container_id}/processes", json={"argv": argv, **body})
 
     @contextmanager
+    def opened(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
+        """Send one request; give its answer when it has begun. Leaving early hangs up."""
+        with self._http.stream(method, path, **options) as response:
+            yield response
+
+    @contextmanager
     def streamed(self, path: str, body: Json) -> Iterator[Iterator[Event]]:
         """Start a call with ``stream: true``; give its events as they come. Leaving early hangs up."""
         with self._http.stream("POST", path, json={**body, "stream": True}) as response:

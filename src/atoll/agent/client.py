@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
 
+from atoll.agent.archive import AgentUnpacked, ArchiveDownload, read_unpacked
 from atoll.agent.download import Download
 from atoll.agent.errors import AgentMisbehavedError
 from atoll.agent.exchange import Exchange, Frame, MakeRoom, frames_of, open_exchange, unlimited
@@ -15,7 +16,7 @@ from atoll.agent.process import AgentProcessEvent, ProcessReader
 from atoll.agent.python import AgentPythonEvent, PythonReader
 from atoll.agent.shell import AgentShellEvent, ShellReader
 from atoll.agent.upload import FRAME_BYTES_MAX, Upload
-from atoll.guest.protocol import PROTOCOL_VERSION, FrameType, encode
+from atoll.guest.protocol import DATA_ROOT, PROTOCOL_VERSION, FrameType, encode
 from atoll.model.processes import NewProcess
 from atoll.runtime.contract import Stream
 
@@ -185,6 +186,32 @@ class AgentClient:
             await exchange.aclose()
             raise
 
+    async def put_archive(self, path: str, entries_max: int, chunks: AsyncIterator[bytes]) -> AgentUnpacked:
+        """Unpack a tar into a folder; refused as ``bad_archive`` for what is not taken.
+
+        When this raises, whatever it raises, nothing was changed, unless the connection broke just before the agent's
+        last word, or code in the sandbox meddled with the folder at that moment. Errors of ``chunks`` come out
+        unchanged.
+        """
+        _require_data_folder(path)
+        exchange = await self._open({"op": "archive_put", "path": path, "entries_max": entries_max})
+        try:
+            return read_unpacked(await Upload(exchange, chunks, self._patience).run())
+        finally:
+            await exchange.aclose()
+
+    async def get_archive(self, path: str, entries_max: int) -> ArchiveDownload:
+        """Start packing a folder or a file; the bytes end with an error when it cannot be gone through with."""
+        _require_data_folder(path)
+        exchange = await self._open({"op": "archive_get", "path": path, "entries_max": entries_max})
+        try:
+            download = ArchiveDownload(exchange, self._patience)
+            await download.open()
+        except BaseException:
+            await exchange.aclose()
+            raise
+        return download
+
     async def delete_file(self, path: str) -> bool:
         """Remove a file; tells whether it was there."""
         _require_data_path(path)
@@ -251,6 +278,11 @@ def _events_of(frame: Frame, exchange: Exchange, reader: CallReader[Event]) -> t
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _require_data_folder(path: str) -> None:
+    if path != DATA_ROOT:
+        _require_data_path(path)
 
 
 def _require_data_path(path: str) -> None:

@@ -18,6 +18,7 @@ from atoll.api.openapi import Document, build_document
 from atoll.api.reference_page import render_page
 from atoll.api.request import METRICS, SERVICES, ApiRequest
 from atoll.api.routes import (
+    archive,
     code_interpreter_calls,
     container_files,
     containers,
@@ -46,6 +47,8 @@ _V1: Final = (
     container_files.retrieve_container_file,
     container_files.delete_container_file,
     container_files.retrieve_container_file_content,
+    archive.get_archive,
+    archive.put_archive,
     files.list_files,
     files.create_file,
     files.retrieve_file,

@@ -131,6 +131,9 @@ def _request_body(operation: Operation, schemas: _Schemas) -> dict[str, Any] | N
                 "additionalProperties": False,
             }
         }
+    if operation.upload is not None:
+        schema = {"type": "string", "format": "binary", "description": operation.upload.description}
+        content[operation.upload.media_type] = {"schema": schema}
     return {"required": True, "content": content} if content else None
 
 
@@ -187,7 +190,7 @@ def _statuses(path: str, operation: Operation) -> set[int]:
         statuses |= {401, 503}
     if operation.query:
         statuses.add(400)
-    if operation.body is not None or operation.form is not None:
+    if operation.body is not None or operation.form is not None or operation.upload is not None:
         statuses |= {400, 413}
     if "{" in path:
         statuses |= {400, 404}

@@ -28,6 +28,14 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A body that is bytes."""
+
+    media_type: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Raw:
     """An answer that is not JSON."""
 
@@ -53,6 +61,7 @@ class Operation:
     query: tuple[Parameter, ...] = ()
     body: Any = None
     form: Form | None = None
+    upload: Upload | None = None
     stream: Any = None
     errors: tuple[int, ...] = ()
     public: bool = False

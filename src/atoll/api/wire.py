@@ -209,6 +209,18 @@ class DeletedContainerFile(_Answer, frozen=True, kw_only=True):
     deleted: Literal[True] = True
 
 
+class UnpackedArchive(_Answer, frozen=True, kw_only=True):
+    """What came into the container."""
+
+    object: Literal["container.archive"] = "container.archive"
+    container_id: str
+    path: Annotated[str, Meta(description="The folder that it was unpacked into.")]
+    files: _Count
+    folders: _Count
+    links: Annotated[int, Meta(ge=0, description="Symbolic and hard ones.")]
+    bytes: Annotated[int, Meta(ge=0, description="Of the files' content.")]
+
+
 # -- files of a project
 
 

@@ -15,6 +15,15 @@ class PathError(ValueError):
     """Not a path that a file of the data folder can have."""
 
 
+class BadArchiveError(ValueError):
+    """It is no archive, a broken one, or has something in it that is not taken; the message says what."""
+
+
+def folder_parts_of(path: object) -> tuple[str, ...]:
+    """Split the path of a folder or file, which may be the data folder itself. Raises ``PathError``."""
+    return () if path == DATA_ROOT else parts_of(path)
+
+
 def parts_of(path: object) -> tuple[str, ...]:
     """Split a public path into its names below the data folder. Raises ``PathError``."""
     if not isinstance(path, str) or not path.startswith(f"{DATA_ROOT}/"):

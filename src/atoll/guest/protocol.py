@@ -29,6 +29,9 @@ Operations, their fields and their results:
                 seen at ``path`` before the last byte is on disk; a hang-up before ``END`` leaves what was there.
 ``file_get``    ``path, offset, length`` (null: to the end) -> ``EVENT {"event": "opened", "size": n}``, ``DATA``...,
                 RESULT ``{}``
+``archive_put`` ``path`` of a folder, ``entries_max``, then a tar as ``DATA``... ``END`` -> RESULT ``{"files": n,
+                "folders": n, "links": n, "bytes": n}``. Nothing is seen at ``path`` before all of it was unpacked.
+``archive_get`` ``path`` of a folder or file, ``entries_max`` -> a tar as ``DATA``..., RESULT ``{}``
 ``file_delete`` ``path`` -> RESULT ``{"deleted": bool}``
 
 OUTCOME is ``{"type": T}`` with T one of ``ok``, ``error`` (Python raised), ``timeout``, ``interrupted``, or
@@ -56,7 +59,18 @@ JSON_BYTES_MAX: Final = 8 * 1024 * 1024
 IMAGE_BYTES_MAX: Final = 16 * 1024 * 1024
 
 FAILURE_CODES: Final = frozenset(
-    {"bad_request", "busy", "exists", "not_found", "not_regular", "no_space", "permission", "too_large", "internal"}
+    {
+        "bad_request",
+        "busy",
+        "exists",
+        "not_found",
+        "not_regular",
+        "no_space",
+        "permission",
+        "too_large",
+        "internal",
+        "bad_archive",
+    }
 )
 
 _HEADER: Final = struct.Struct(">BI")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from atoll.guest.paths import folder_parts_of
 from atoll.guest.program import Program
 
 StopReason = Literal["timeout", "interrupted"]
@@ -16,6 +17,7 @@ _FILE_BYTES_MAX: Final = 1 << 62
 _MODULES_MAX: Final = 256
 _VARIABLES_MAX: Final = 1_000
 _ARGUMENTS_MAX: Final = 10_000
+_ENTRIES_MAX: Final = 10_000_000
 _PEM_CHARS_MAX: Final = 16 * 1024
 
 
@@ -74,6 +76,19 @@ class PutRequest:
 
     path: str
     exclusive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveRequest:
+    """Fields of ``archive_get`` and ``archive_put``; ``parts`` are the names below the data folder."""
+
+    parts: tuple[str, ...]
+    entries_max: int
+
+
+def read_archive(fields: dict[str, Any]) -> ArchiveRequest:
+    """Raises ``RequestError``, ``PathError``."""
+    return ArchiveRequest(folder_parts_of(fields.get("path")), _number(fields, "entries_max", 1, _ENTRIES_MAX))
 
 
 def read_python(fields: dict[str, Any]) -> PythonRequest:

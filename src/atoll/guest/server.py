@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+from collections.abc import Callable
 from typing import Any, Final
 
 from atoll.guest.calls import Calls
@@ -13,6 +14,7 @@ from atoll.guest.protocol import PROTOCOL_VERSION, FrameType, ProtocolError, dec
 from atoll.guest.reactor import READ, Reactor, log
 from atoll.guest.requests import (
     RequestError,
+    read_archive,
     read_get,
     read_process,
     read_put,
@@ -117,7 +119,7 @@ class Server:
                 self._calls.restart(connection)
             case "files_list":
                 self._list_files(connection)
-            case "file_put" | "file_get" | "file_delete":
+            case "file_put" | "file_get" | "file_delete" | "archive_put" | "archive_get":
                 self._transfer(connection, fields)
             case other:
                 raise RequestError(f"unknown op {str(other)[:64]!r}")
@@ -143,7 +145,8 @@ class Server:
         self._reactor.step_through(work, lambda _error: connection.fail("internal", "The listing failed."))
 
     def _transfer(self, connection: Connection, fields: dict[str, Any]) -> None:
-        work = self._transfer_work(connection, fields)
+        is_archive = fields["op"] in ("archive_put", "archive_get")
+        work = self._archive_work(connection, fields) if is_archive else self._file_work(connection, fields)
         try:
             pid = fork(work)
         except OSError as error:
@@ -155,24 +158,38 @@ class Server:
         connection.on_hangup = None
         connection.close()
 
-    def _transfer_work(self, connection: Connection, fields: dict[str, Any]) -> Any:
+    def _file_work(self, connection: Connection, fields: dict[str, Any]) -> Callable[[], None]:
         people = self._options.people
         op, path = fields["op"], fields.get("path")
         parts_of(path)
         get_request = read_get(fields) if op == "file_get" else None
         put_request = read_put(fields) if op == "file_put" else None
 
+        def work(peer: Peer) -> dict[str, Any]:
+            if get_request is not None:
+                return get(people.data_dir, get_request, peer)
+            if put_request is not None:
+                return put(people.data_dir, put_request, peer, people.file_bytes_max)
+            return delete(people.data_dir, str(path))
+
+        return self._in_child(connection, work)
+
+    def _archive_work(self, connection: Connection, fields: dict[str, Any]) -> Callable[[], None]:
+        from atoll.guest import archive_in, archive_out  # noqa: PLC0415 - few agents have use for it, and for tarfile
+
+        people = self._options.people
+        request = read_archive(fields)
+        if fields["op"] == "archive_get":
+            return self._in_child(connection, lambda peer: archive_out.get_archive(people.data_dir, request, peer))
+        return self._in_child(connection, lambda peer: archive_in.put_archive(people, request, peer))
+
+    def _in_child(self, connection: Connection, work: Callable[[Peer], dict[str, Any]]) -> Callable[[], None]:
         def in_child() -> None:
             sock = connection.detach()
             _close_others(sock.fileno())
-            become(people)
+            become(self._options.people)
             peer = Peer(sock, connection.decoder)
-            if get_request is not None:
-                carry_out(peer, lambda: get(people.data_dir, get_request, peer))
-            elif put_request is not None:
-                carry_out(peer, lambda: put(people.data_dir, put_request, peer, people.file_bytes_max))
-            else:
-                carry_out(peer, lambda: delete(people.data_dir, str(path)))
+            carry_out(peer, lambda: work(peer))
 
         return in_child
 

@@ -12,20 +12,21 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Self
 
-from atoll.guest.paths import TEMPORARY_PREFIX, PathError, parts_of, public_path
+from atoll.guest.paths import TEMPORARY_PREFIX, BadArchiveError, PathError, parts_of, public_path
 from atoll.guest.protocol import (
     DATA_BYTES_MAX,
     HEADER_BYTES,
     FrameDecoder,
     FrameType,
     ProtocolError,
+    encode,
     encode_header,
     encode_json,
 )
 from atoll.guest.requests import GetRequest, PutRequest
 
 _FOLDER_FLAGS: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _RECEIVE_BYTES: Final = 256 * 1024
 # As much as the kernel lets be on its way to the host: with less, the two take turns instead of working side by side.
 _SOCKET_BYTES: Final = 2 * 1024 * 1024
@@ -55,11 +56,12 @@ _CODES: Final = {
 
 
 class TransferError(Exception):
-    """What ends a transfer with a ``FAILURE``."""
+    """What ends a transfer with a ``FAILURE``; ``field`` of the request is what was wrong, where that is one."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, field: str | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.field = field
 
 
 class HangUpError(Exception):
@@ -113,19 +115,20 @@ def carry_out(peer: Peer, work: Callable[[], dict[str, Any]]) -> None:
         peer.send(encode_json(FrameType.RESULT, work()))
     except HangUpError:
         return
-    except (TransferError, PathError, ProtocolError, OSError, MemoryError) as error:
+    except (TransferError, BadArchiveError, PathError, ProtocolError, OSError, MemoryError) as error:
         code, message = _failure(error)
+        field = {"field": error.field} if isinstance(error, TransferError) and error.field else {}
         with contextlib.suppress(HangUpError):
-            peer.send(encode_json(FrameType.FAILURE, {"code": code, "message": message}))
+            peer.send(encode_json(FrameType.FAILURE, {"code": code, "message": message} | field))
             peer.linger()
 
 
 def get(data_dir: str, request: GetRequest, peer: Peer) -> dict[str, Any]:
     """Send a regular file's bytes; what is announced is never exceeded, and falling short is a failure."""
     parts = parts_of(request.path)
-    with _folder(data_dir, parts[:-1]) as folder:
+    with folder_of(data_dir, parts[:-1]) as folder:
         _must_be_regular(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
-        fd = os.open(parts[-1], _READ_FLAGS, dir_fd=folder)
+        fd = os.open(parts[-1], READ_FLAGS, dir_fd=folder)
     status = os.fstat(fd)
     _must_be_regular(status)
     peer.send(encode_json(FrameType.EVENT, {"event": "opened", "size": status.st_size}))
@@ -146,8 +149,8 @@ def put(data_dir: str, request: PutRequest, peer: Peer, file_bytes_max: int) -> 
             size += len(chunk)
             if size > file_bytes_max:
                 raise TransferError("too_large", f"A file can have at most {file_bytes_max} bytes.")
-            _write_all(draft.fd, chunk)
-            begun = _begin_writing_out(draft.fd, begun, size)
+            write_all(draft.fd, chunk)
+            begun = begin_writing_out(draft.fd, begun, size)
         os.fsync(draft.fd)
         draft.publish(data_dir, parts, exclusive=request.exclusive)
         status = os.fstat(draft.fd)
@@ -158,7 +161,7 @@ def delete(data_dir: str, path: str) -> dict[str, Any]:
     """Remove a regular file; one that is not there is not a failure."""
     parts = parts_of(path)
     try:
-        with _folder(data_dir, parts[:-1]) as folder:
+        with folder_of(data_dir, parts[:-1]) as folder:
             _must_be_regular(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
             os.unlink(parts[-1], dir_fd=folder)
             _sync_folder(folder)
@@ -195,7 +198,7 @@ class _Draft:
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
                 raise
-            self._name = _temporary_name()
+            self._name = temporary_name()
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
             self.fd = os.open(self._name, flags, 0o644, dir_fd=root)
 
@@ -212,8 +215,8 @@ class _Draft:
         made: list[tuple[str, ...]] = []
         try:
             for depth in range(1, len(parts)):
-                _make_folder(data_dir, parts[:depth], made)
-            with _folder(data_dir, parts[:-1]) as folder:
+                _makefolder_of(data_dir, parts[:depth], made)
+            with folder_of(data_dir, parts[:-1]) as folder:
                 if exclusive:
                     self._link(parts[-1], folder)
                 else:
@@ -221,7 +224,7 @@ class _Draft:
                 _sync_folder(folder)
         except OSError:
             for folder_parts in reversed(made):
-                with contextlib.suppress(OSError), _folder(data_dir, folder_parts[:-1]) as folder:
+                with contextlib.suppress(OSError), folder_of(data_dir, folder_parts[:-1]) as folder:
                     os.rmdir(folder_parts[-1], dir_fd=folder)
             raise
 
@@ -233,21 +236,22 @@ class _Draft:
 
     def _replace(self, name: str, folder: int) -> None:
         if self._name is None:
-            temporary = _temporary_name()
+            temporary = temporary_name()
             self._link(temporary, self._root)
             self._name = temporary
         os.rename(self._name, name, src_dir_fd=self._root, dst_dir_fd=folder)
         self._name = None
 
 
-def _temporary_name() -> str:
+def temporary_name() -> str:
+    """Give a hidden name that nothing has."""
     return TEMPORARY_PREFIX + os.urandom(8).hex()
 
 
 def _check_way(data_dir: str, parts: tuple[str, ...], *, exclusive: bool) -> None:
     """Refuse before the first byte what could only be refused after the last."""
     try:
-        with _folder(data_dir, parts[:-1]) as folder:
+        with folder_of(data_dir, parts[:-1]) as folder:
             status = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return
@@ -257,15 +261,15 @@ def _check_way(data_dir: str, parts: tuple[str, ...], *, exclusive: bool) -> Non
         raise TransferError("not_regular", "There is a folder of that name.")
 
 
-def _make_folder(data_dir: str, parts: tuple[str, ...], made: list[tuple[str, ...]]) -> None:
-    with _folder(data_dir, parts[:-1]) as folder, contextlib.suppress(FileExistsError):
+def _makefolder_of(data_dir: str, parts: tuple[str, ...], made: list[tuple[str, ...]]) -> None:
+    with folder_of(data_dir, parts[:-1]) as folder, contextlib.suppress(FileExistsError):
         os.mkdir(parts[-1], 0o755, dir_fd=folder)
         made.append(parts)
         _sync_folder(folder)
 
 
 @contextlib.contextmanager
-def _folder(data_dir: str, parts: tuple[str, ...]) -> Iterator[int]:
+def folder_of(data_dir: str, parts: tuple[str, ...]) -> Iterator[int]:
     """Open a folder below the data folder step by step, following no symlink."""
     fd = os.open(data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -291,13 +295,34 @@ def _must_be_regular(status: os.stat_result) -> None:
         raise TransferError("not_regular", "There is something of that name that is not a regular file.")
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def send_data(peer: Peer, data: bytes) -> None:
+    """Send bytes of any number. Raises ``HangUpError``."""
+    for start in range(0, len(data), DATA_BYTES_MAX):
+        peer.send(encode(FrameType.DATA, data[start : start + DATA_BYTES_MAX]))
+
+
+@contextlib.contextmanager
+def folder_below(root: int, parts: tuple[str, ...], flags: int) -> Iterator[int]:
+    """Open a folder below an open one step by step, with ``flags``, which must say to follow no symlink."""
+    fd = os.dup(root)
+    try:
+        for part in parts:
+            deeper = os.open(part, flags, dir_fd=fd)
+            os.close(fd)
+            fd = deeper
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of it. Raises ``OSError``."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
-def _begin_writing_out(fd: int, begun: int, size: int) -> int:
+def begin_writing_out(fd: int, begun: int, size: int) -> int:
     """Have the disk begin with what it was not told of yet, when that is much; gives how far it was told.
 
     It also makes the last wait, for all of it, a short one.
@@ -311,6 +336,8 @@ def _begin_writing_out(fd: int, begun: int, size: int) -> int:
 def _failure(error: Exception) -> tuple[str, str]:
     if isinstance(error, TransferError):
         return error.code, str(error)
+    if isinstance(error, BadArchiveError):
+        return "bad_archive", str(error)
     if isinstance(error, PathError | ProtocolError):
         return "bad_request", f"{error}"
     if isinstance(error, OSError):

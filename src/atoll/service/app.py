@@ -12,6 +12,7 @@ from atoll.runtime.contract import Runtime
 from atoll.service.access import Access
 from atoll.service.activity import Activity
 from atoll.service.answer_room import AnswerRoom, one_answer_bytes_max
+from atoll.service.archives import Archives
 from atoll.service.calls import Calls
 from atoll.service.container_files import ContainerFiles
 from atoll.service.containers import Containers
@@ -35,6 +36,7 @@ class Services:
 
     containers: Containers
     container_files: ContainerFiles
+    archives: Archives
     files: Files
     egress: Egress
     calls: Calls
@@ -146,6 +148,7 @@ def _put_together(
             files=project_files,
             limits=limits,
         ),
+        archives=Archives(access=access, sandboxes=sandboxes, contents=contents, limits=limits),
         files=project_files,
         egress=egress,
         calls=Calls(

@@ -31,13 +31,16 @@ class Contents:
         self._limits = limits
         self._locks: WeakValueDictionary[ContainerId, asyncio.Lock] = WeakValueDictionary()
 
-    async def sync(self, container: Container, agent: AgentClient) -> None:
-        """Ask the agent for all files and make the rows tell the same. Ids of files still there stay."""
+    async def sync(self, container: Container, agent: AgentClient, *, source: FileSource = "assistant") -> None:
+        """Ask the agent for all files and make the rows tell the same. Ids of files still there stay.
+
+        ``source`` is that of the files that appeared.
+        """
         rows_max = self._limits.files_per_container_max
         async with self._lock(container.id):
             listing = await agent.list_files(rows_max)
             rows = await self._database.scan(lambda connection: container_files.all_of(connection, container.id))
-            await self._apply(container.id, compare(rows, listing, rows_max))
+            await self._apply(container.id, compare(rows, listing, rows_max), source)
 
     async def note(self, container: Container, found: Sequence[AgentFile]) -> tuple[ContainerFile, ...]:
         """Note files that code made or changed, and give their rows; those over the limit have none.
@@ -100,10 +103,10 @@ class Contents:
         paths = [file.path for file in found]
         return await self._database.scan(lambda connection: container_files.at_paths(connection, container.id, paths))
 
-    async def _apply(self, container_id: ContainerId, changes: FileChanges) -> None:
+    async def _apply(self, container_id: ContainerId, changes: FileChanges, source: FileSource = "assistant") -> None:
         if not changes:
             return
-        appeared = [self.new_row(container_id, file, "assistant") for file in changes.appeared]
+        appeared = [self.new_row(container_id, file, source) for file in changes.appeared]
 
         async def work(connection: Connection) -> None:
             if await containers.hold_running(connection, container_id):

@@ -37,6 +37,8 @@ class ServiceLimits:
     stdin_bytes_max: int = 8 * _MIB
 
     upload_bytes_max: int = 512 * _MIB
+    archive_bytes_max: int = 2 * 1024 * _MIB
+    archive_entries_max: int = 100_000
     files_per_container_max: int = 10_000
     file_expires_after_s_min: int = 3_600
     file_expires_after_s_max: int = 2_592_000

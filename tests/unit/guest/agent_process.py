@@ -159,6 +159,17 @@ class Agent:
     def delete(self, name: str) -> Answer:
         return self.call(op="file_delete", path=f"/mnt/data/{name}").answer()
 
+    def put_archive(self, data: bytes, path: str = "/mnt/data", *, entries_max: int = 1000) -> Answer:
+        call = self.call(op="archive_put", path=path, entries_max=entries_max)
+        with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was sent
+            for start in range(0, len(data), 200_000):
+                call.send(encode(FrameType.DATA, data[start : start + 200_000]))
+            call.send(encode(FrameType.END))
+        return call.answer()
+
+    def get_archive(self, path: str = "/mnt/data", *, entries_max: int = 1000) -> Answer:
+        return self.call(op="archive_get", path=path, entries_max=entries_max).answer()
+
     def files(self) -> dict[str, int]:
         answer = self.call(op="files_list").answer()
         assert answer.result == {"complete": True}

@@ -258,6 +258,7 @@ def test_every_number_has_its_unit_in_its_name() -> None:
         "containers_per_project_max",
         "calls_waiting_max",
         "processes_max",
+        "archive_entries_max",
         "egress_connections_max",
         "egress_connections_per_s_max",
         "pool_min",

@@ -39,6 +39,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     dialling.a_stream_that_ended_is_not_quiet,
     dialling.hanging_up_cancels_the_call,
     dialling.much_data_goes_both_ways,
+    dialling.archives_go_both_ways,
     programs.a_program_gets_exactly_what_it_was_given,
     programs.a_program_that_is_not_there_is_refused,
     programs.programs_run_beside_each_other,

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
+from atoll.agent.errors import AgentRefusedError
 from atoll.guest.protocol import FrameType, encode_json
 from atoll.model.calls import CommandOutput
 from atoll.runtime.conformance.bench import Bench, eventually, require, require_error
@@ -76,3 +77,22 @@ async def much_data_goes_both_ways(bench: Bench) -> None:
     require(file.size == len(content), "the agent tells the size that was sent")
     received = await agent.get_file("/mnt/data/much.bin")
     require(b"".join([chunk async for chunk in received.chunks]) == content, "what comes out is what went in")
+
+
+async def archives_go_both_ways(bench: Bench) -> None:
+    """A folder packed in one sandbox is the same when it is unpacked in another; what is no tar changes nothing."""
+    one, other = await bench.create(), await bench.create()
+    script = "mkdir -p d/empty; head -c 3000000 /dev/urandom > d/much; ln -s much d/link; sha256sum d/much"
+    _, digest = await bench.shell(one.id, script)
+    packed = await bench.agent(one.id).get_archive("/mnt/data/d", 100)
+    unpacked = await bench.agent(other.id).put_archive("/mnt/data/d", 100, packed)
+    require((unpacked.files, unpacked.folders, unpacked.links) == (1, 1, 1), "everything is counted")
+    look = "sha256sum d/link | sed s/link/much/; ls d"
+    same = (0, f"{digest}empty\nlink\nmuch\n")
+    require(await bench.shell(other.id, look) == same, "what comes out is what went in")
+
+    async def no_tar() -> AsyncIterator[bytes]:
+        yield b"no tar" * 1000
+
+    await require_error(AgentRefusedError, bench.agent(other.id).put_archive("/mnt/data", 100, no_tar()), "no tar")
+    require(await bench.shell(other.id, "ls -A") == (0, "d\n"), "nothing is left of what was refused")
