@@ -8,6 +8,7 @@ import msgspec
 from litestar.types import Receive, Scope, Send
 
 from atoll.api.json_text import JsonPieces
+from atoll.api.metrics import CallCount
 from atoll.api.patient_send import send_body
 from atoll.api.watch import while_connected
 from atoll.service.answer_room import Share
@@ -41,10 +42,13 @@ class WholeAnswer(Generic[E, Item]):
     What ``events`` raises becomes an ordinary error answer. ``share`` is let go of with the last byte.
     """
 
-    def __init__(self, events: AsyncGenerator[E, None], building: Building[E, Item], share: Share) -> None:
+    def __init__(
+        self, events: AsyncGenerator[E, None], building: Building[E, Item], share: Share, count: CallCount
+    ) -> None:
         self._events = events
         self._building = building
         self._share = share
+        self._count = count
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Run the call to its end and send its item. Raises what the call raised."""
@@ -61,19 +65,25 @@ class WholeAnswer(Generic[E, Item]):
             self._share.release()
 
     async def _take_all(self) -> None:
-        async with aclosing(self._events) as events:
-            async for event in events:
-                self._building.take(event)
-                self._share.hold(self._building.held_bytes)
+        with self._count:
+            try:
+                async for event in self._events:
+                    self._count.take(event)
+                    self._building.take(event)
+                    self._share.hold(self._building.held_bytes)
+            finally:
+                await self._events.aclose()
 
 
 async def as_stream(
-    events: AsyncGenerator[E, None], building: Building[E, Item], share: Share
+    events: AsyncGenerator[E, None], building: Building[E, Item], share: Share, count: CallCount
 ) -> AsyncGenerator[msgspec.Struct, None]:
     """Give a call's stream events."""
-    async with aclosing(events):
-        async for event in events:
-            said = building.take(event)
-            share.hold(building.held_bytes)
-            for one in said:
-                yield one
+    with count:
+        async with aclosing(events):
+            async for event in events:
+                count.take(event)
+                said = building.take(event)
+                share.hold(building.held_bytes)
+                for one in said:
+                    yield one

@@ -56,13 +56,15 @@ class JsonPieces:
     """
 
     def __init__(self, value: msgspec.Struct, *, before: bytes = b"", after: bytes = b"") -> None:
-        # Stands for a text until it is sent; nobody can write it into another one, not knowing it.
-        mark = secrets.token_hex(16)
+        mark = ""
         self._texts: list[JsonText] = []
 
         def leave_out(text: object) -> str:
+            nonlocal mark
             if not isinstance(text, JsonText):
                 raise NotImplementedError(f"{type(text)} has no place in JSON")
+            # Stands for a text until it is sent; nobody can write it into another one, not knowing it.
+            mark = mark or secrets.token_hex(16)
             self._texts.append(text)
             return mark
 

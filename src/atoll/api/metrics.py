@@ -1,9 +1,10 @@
 """What is counted, in the Prometheus text format; one registry for each application, nothing global."""
 
+import functools
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
-from typing import Final, Literal, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, Literal
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -24,7 +25,6 @@ from atoll.model.errors import RefusalReason
 from atoll.model.processes import ProcessEnded, ProcessStarted
 from atoll.model.runtime_metrics import RuntimeMetrics
 
-E = TypeVar("E")
 CallKind = Literal["python", "shell", "process"]
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -83,30 +83,9 @@ class Metrics:
             yield
         self._create_seconds.observe(self._clock() - started_at)
 
-    async def counting(self, kind: CallKind, events: AsyncGenerator[E, None]) -> AsyncGenerator[E, None]:
-        """Give a call's events and count it: as waiting, then as running, then, if it ever ran, by how it ended."""
-        calls = self._calls
-        gauge, seconds = calls.waiting[kind], calls.wait_seconds[kind]
-        since = self._clock()
-        gauge.inc()
-        status, cause = "aborted", "client"
-        try:
-            async with aclosing(events):
-                async for event in events:
-                    if isinstance(event, (CallStarted, ProcessStarted)):
-                        now = self._clock()
-                        gauge.dec()
-                        seconds.observe(now - since)
-                        gauge, seconds, since = calls.running[kind], calls.seconds[kind], now
-                        gauge.inc()
-                    elif isinstance(event, (PythonEnded, ShellEnded, ProcessEnded)):
-                        status, cause = event.status, event.cause
-                    yield event
-        finally:
-            gauge.dec()
-            if gauge is calls.running[kind]:
-                seconds.observe(self._clock() - since)
-                calls.ended.labels(kind, status, cause).inc()
+    def call(self, kind: CallKind) -> "CallCount":
+        """Give what counts one call."""
+        return CallCount(self._calls, kind, self._clock)
 
     def render(
         self, *, containers_running: int, runtime: RuntimeMetrics | None, egress: EgressCounts | None = None
@@ -116,6 +95,41 @@ class Metrics:
         self._egress.current = egress
         self._containers.set(containers_running)
         return generate_latest(self._registry)
+
+
+class CallCount:
+    """Counts one call while the body runs: as waiting, then as running, then, if it ever ran, by how it ended."""
+
+    def __init__(self, calls: "_Calls", kind: CallKind, clock: Callable[[], float]) -> None:
+        self._calls = calls
+        self._kind = kind
+        self._clock = clock
+        self._since = 0.0
+        self._runs = False
+        self._status, self._cause = "aborted", "client"
+
+    def __enter__(self) -> None:
+        self._since = self._clock()
+        self._calls.waiting[self._kind].inc()
+
+    def take(self, event: object) -> None:
+        """Note an event of the call."""
+        if isinstance(event, (CallStarted, ProcessStarted)):
+            now = self._clock()
+            self._calls.waiting[self._kind].dec()
+            self._calls.wait_seconds[self._kind].observe(now - self._since)
+            self._calls.running[self._kind].inc()
+            self._since, self._runs = now, True
+        elif isinstance(event, (PythonEnded, ShellEnded, ProcessEnded)):
+            self._status, self._cause = event.status, event.cause
+
+    def __exit__(self, *_: object) -> None:
+        if self._runs:
+            self._calls.running[self._kind].dec()
+            self._calls.seconds[self._kind].observe(self._clock() - self._since)
+            self._calls.ended(self._kind, self._status, self._cause).inc()
+        else:
+            self._calls.waiting[self._kind].dec()
 
 
 class _Requests:
@@ -170,7 +184,8 @@ class _Calls:
             buckets=_SECONDS,
             registry=registry,
         )
-        self.ended = Counter("atoll_calls", "Calls that ended, by how.", ("kind", "status", "cause"), registry=registry)
+        ended = Counter("atoll_calls", "Calls that ended, by how.", ("kind", "status", "cause"), registry=registry)
+        self.ended: Callable[[CallKind, str, str], Counter] = functools.cache(ended.labels)
         self.running = {kind: running.labels(kind) for kind in kinds}
         self.waiting = {kind: waiting.labels(kind) for kind in kinds}
         self.seconds = {kind: seconds.labels(kind) for kind in kinds}

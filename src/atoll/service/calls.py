@@ -9,8 +9,8 @@ from atoll.agent.client import AgentClient
 from atoll.agent.errors import AgentError, AgentRefusedError
 from atoll.agent.exchange import MakeRoom, unlimited
 from atoll.agent.outcome import OutcomeType
-from atoll.agent.python import AgentPythonEnded, AgentPythonEvent
-from atoll.agent.shell import AgentCommandEnded, AgentShellEnded, AgentShellEvent
+from atoll.agent.python import AgentPythonEnded
+from atoll.agent.shell import AgentCommandEnded, AgentShellEnded
 from atoll.model.calls import (
     CallStarted,
     CommandEnded,
@@ -102,18 +102,34 @@ class Calls:
         check_text("code", call.code, bytes_max=self._limits.code_bytes_max)
         async with self._turn(project_id, container_id) as (container, agent):
             yield CallStarted(CallId(self._ids.new("ci_")))
-            events = self._when_free(
-                lambda: agent.python(
-                    call.code,
-                    timeout_ms,
-                    self._limits.output_bytes_max,
-                    make_room=make_room,
-                    environment=self._secrets.environment(container),
+            line_start = ""
+            try:
+                event, rest = await self._begun(
+                    lambda: agent.python(
+                        call.code,
+                        timeout_ms,
+                        self._limits.output_bytes_max,
+                        make_room=make_room,
+                        environment=self._secrets.environment(container),
+                    )
                 )
-            )
-            async with aclosing(events), aclosing(self._python(container, events)) as told:
-                async for event in told:
-                    yield event
+                async with aclosing(rest):
+                    while not isinstance(event, AgentPythonEnded):
+                        if isinstance(event, Logs):
+                            line_start = "" if event.text.endswith("\n") else "\n"
+                        yield event
+                        event = await anext(rest)
+                shortage = await self._shortage(container, event)
+                for note in await self._python_notes(container, event, shortage):
+                    yield Logs(f"{line_start}{note}\n")
+                    line_start = ""
+                files = await self._contents.note(container, event.files)
+                cause = "memory" if shortage is not None else _CAUSE[event.outcome.type]
+                yield PythonEnded(status=_STATUS[event.outcome.type], files=files, cause=cause)
+            except FAILURES as error:
+                cause, note = await self._ends.explain(container, error)
+                yield Logs(f"{line_start}{note}\n")
+                yield PythonEnded(status="incomplete" if cause == "no_room" else "failed", files=(), cause=cause)
 
     async def run_shell(
         self, project_id: ProjectId, container_id: str, call: ShellCall, make_room: MakeRoom = unlimited
@@ -127,18 +143,38 @@ class Calls:
         output_chars_max = self._output_chars_max(call.max_output_length, len(call.commands))
         async with self._turn(project_id, container_id) as (container, agent):
             yield CallStarted(CallId(self._ids.new("sho_")))
-            events = self._when_free(
-                lambda: agent.shell(
-                    call.commands,
-                    timeout_ms,
-                    output_chars_max,
-                    make_room=make_room,
-                    environment=self._secrets.environment(container),
+            running = 0
+            try:
+                event, rest = await self._begun(
+                    lambda: agent.shell(
+                        call.commands,
+                        timeout_ms,
+                        output_chars_max,
+                        make_room=make_room,
+                        environment=self._secrets.environment(container),
+                    )
                 )
-            )
-            async with aclosing(events), aclosing(self._shell(container, len(call.commands), events)) as told:
-                async for event in told:
-                    yield event
+                async with aclosing(rest):
+                    while not isinstance(event, AgentShellEnded):
+                        if isinstance(event, AgentCommandEnded):
+                            for note in await self._command_notes(container, event):
+                                yield CommandOutput(event.index, "", note + "\n")
+                            running = event.index + 1
+                            yield CommandEnded(event.index, event.exit_code)
+                        else:
+                            yield event
+                        event = await anext(rest)
+                files = await self._contents.note(container, event.files)
+                is_whole = event.outcome.type is OutcomeType.OK
+                status: Literal["completed", "incomplete"] = "completed" if is_whole else "incomplete"
+                yield ShellEnded(status=status, files=files, cause=_CAUSE[event.outcome.type])
+            except FAILURES as error:
+                cause, note = await self._ends.explain(container, error)
+                for index in range(running, len(call.commands)):
+                    if index == running:
+                        yield CommandOutput(index, "", note + "\n")
+                    yield CommandEnded(index, None)
+                yield ShellEnded(status="incomplete", files=(), cause=cause)
 
     async def interrupt(self, project_id: ProjectId, container_id: str) -> bool:
         """Stop the call that runs; tells whether one did. Waiting calls stay in the queue."""
@@ -200,46 +236,17 @@ class Calls:
                     with self._egress.watching(entered):
                         yield entered, agent
 
-    async def _when_free(self, begin: Callable[[], AsyncGenerator[E, None]]) -> AsyncGenerator[E, None]:
-        """Give a call's events; begins again while the agent is still ending a call that was hung up on."""
+    async def _begun(self, begin: Callable[[], AsyncGenerator[E, None]]) -> tuple[E, AsyncGenerator[E, None]]:
+        """Give a call's first event and the rest; tries again while the agent still ends a call that was hung up on."""
         give_up_at = asyncio.get_running_loop().time() + self._limits.agent_timeout_s
-        has_begun = False
         while True:
+            events = begin()
             try:
-                async with aclosing(begin()) as events:
-                    async for event in events:
-                        has_begun = True
-                        yield event
+                return await anext(events), events
             except AgentRefusedError as error:
-                late = asyncio.get_running_loop().time() > give_up_at
-                if error.code != "busy" or has_begun or late:
+                if error.code != "busy" or asyncio.get_running_loop().time() > give_up_at:
                     raise
-            else:
-                return
             await asyncio.sleep(_BUSY_PAUSE_S)
-
-    async def _python(
-        self, container: Container, events: AsyncGenerator[AgentPythonEvent, None]
-    ) -> AsyncGenerator[PythonEvent, None]:
-        line_start = ""
-        try:
-            async for event in events:
-                if isinstance(event, AgentPythonEnded):
-                    shortage = await self._shortage(container, event)
-                    for note in await self._python_notes(container, event, shortage):
-                        yield Logs(f"{line_start}{note}\n")
-                        line_start = ""
-                    files = await self._contents.note(container, event.files)
-                    cause = "memory" if shortage is not None else _CAUSE[event.outcome.type]
-                    yield PythonEnded(status=_STATUS[event.outcome.type], files=files, cause=cause)
-                else:
-                    if isinstance(event, Logs):
-                        line_start = "" if event.text.endswith("\n") else "\n"
-                    yield event
-        except FAILURES as error:
-            cause, note = await self._ends.explain(container, error)
-            yield Logs(f"{line_start}{note}\n")
-            yield PythonEnded(status="incomplete" if cause == "no_room" else "failed", files=(), cause=cause)
 
     async def _shortage(self, container: Container, ended: AgentPythonEnded) -> MemoryShortage | None:
         return await self._sandboxes.memory_killed(container) if ended.outcome.type is OutcomeType.DIED else None
@@ -257,33 +264,6 @@ class Calls:
             *await self._ends.processes_note(container, ended.pids_taken),
             *await self._network_note(container),
         ]
-
-    async def _shell(
-        self, container: Container, commands_count: int, events: AsyncGenerator[AgentShellEvent, None]
-    ) -> AsyncGenerator[ShellEvent, None]:
-        running = 0
-        try:
-            async for event in events:
-                match event:
-                    case AgentShellEnded():
-                        files = await self._contents.note(container, event.files)
-                        is_whole = event.outcome.type is OutcomeType.OK
-                        status: Literal["completed", "incomplete"] = "completed" if is_whole else "incomplete"
-                        yield ShellEnded(status=status, files=files, cause=_CAUSE[event.outcome.type])
-                    case AgentCommandEnded():
-                        for note in await self._command_notes(container, event):
-                            yield CommandOutput(event.index, "", note + "\n")
-                        running = event.index + 1
-                        yield CommandEnded(event.index, event.exit_code)
-                    case CommandOutput():
-                        yield event
-        except FAILURES as error:
-            cause, note = await self._ends.explain(container, error)
-            for index in range(running, commands_count):
-                if index == running:
-                    yield CommandOutput(index, "", note + "\n")
-                yield CommandEnded(index, None)
-            yield ShellEnded(status="incomplete", files=(), cause=cause)
 
     async def _command_notes(self, container: Container, ended: AgentCommandEnded) -> list[str]:
         notes = []

@@ -14,6 +14,7 @@ from atoll.model.memory_limit import MemoryLimit
 from atoll.model.network_policy import NetworkPolicy, policy_from_json, policy_to_json
 from atoll.model.pages import Page, PageQuery
 from atoll.store.connection import Connection
+from atoll.store.lookup import Lookup
 from atoll.store.paging import fetch_page
 from atoll.store.tables import container_files
 from atoll.store.tables import containers as table
@@ -22,7 +23,7 @@ _IDS_PER_QUERY = 500
 
 # Asked with every request: building a statement anew takes longer than running it.
 _ADD = insert(table)
-_FIND = select(table).where(table.c.id == bindparam("container"), table.c.project_id == bindparam("project"))
+_FIND = Lookup(select(table).where(table.c.id == bindparam("container"), table.c.project_id == bindparam("project")))
 _OF_PROJECT = select(table).where(table.c.project_id == bindparam("project"))
 _OF_NAME = _OF_PROJECT.where(table.c.name == bindparam("called"))
 
@@ -47,7 +48,7 @@ async def add(connection: Connection, container: Container) -> None:
 
 async def find(connection: Connection, project_id: ProjectId, container_id: ContainerId) -> Container | None:
     """Give a project's container."""
-    row = (await connection.execute(_FIND, {"container": container_id, "project": project_id})).one_or_none()
+    row = await _FIND.one_or_none(connection, {"container": container_id, "project": project_id})
     return None if row is None else _read(row)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Connection as BlockingConnection
@@ -41,6 +42,7 @@ class SqliteDatabase:
         self._engine = engine
         self._reading = engine.connect()
         self._reading.exec_driver_sql("PRAGMA busy_timeout=0")  # the event loop waits for nobody
+        self._direct = Direct(self._reading)
         self._scans = ThreadPoolExecutor(_SCANS_AT_ONCE, "database-scan")
         self._writer = _Writer(engine)
 
@@ -52,8 +54,8 @@ class SqliteDatabase:
     async def read(self, work: Work[T]) -> T:
         """Do reading work that an index bounds, at once."""
         try:
-            return await work(_Direct(self._reading))
-        except OperationalError as error:
+            return await work(self._direct)
+        except (OperationalError, sqlite3.OperationalError) as error:
             if not _is_busy(error):
                 raise
         return await self.scan(work)
@@ -75,7 +77,7 @@ class SqliteDatabase:
 
     def _scan(self, work: Work[T]) -> T:
         with self._engine.connect() as connection:
-            return _do(work(_Direct(connection)))
+            return _do(work(Direct(connection)))
 
 
 def open_sqlite(url: URL) -> SqliteDatabase:
@@ -90,11 +92,16 @@ def open_sqlite(url: URL) -> SqliteDatabase:
     return SqliteDatabase(engine)
 
 
-class _Direct:
+class Direct:
     """A blocking connection in the clothes of one that is waited for; it never makes anybody wait."""
 
     def __init__(self, connection: BlockingConnection) -> None:
         self._connection = connection
+
+    @cached_property
+    def driver(self) -> sqlite3.Connection:
+        """The driver's own connection, in the same transaction."""
+        return cast("sqlite3.Connection", self._connection.connection.driver_connection)
 
     @property
     def dialect(self) -> Dialect:
@@ -169,7 +176,7 @@ class _Writer:
         try:
             with self._engine.connect() as connection, connection.begin():
                 if len(jobs) == 1:
-                    return [(_do(jobs[0].work(_Direct(connection))), None)]
+                    return [(_do(jobs[0].work(Direct(connection))), None)]
                 return [_on_savepoint(connection, job) for job in jobs]
         except BaseException as error:  # noqa: BLE001 - handed on to who waits; the thread must live
             return [(None, error)] * len(jobs)
@@ -181,7 +188,7 @@ _Outcome = tuple[Any, BaseException | None]
 def _on_savepoint(connection: BlockingConnection, job: _Job) -> _Outcome:
     try:
         with connection.begin_nested():
-            return _do(job.work(_Direct(connection))), None
+            return _do(job.work(Direct(connection))), None
     except Exception as error:  # noqa: BLE001 - handed on to who waits; the others' work stands
         return None, error
 
@@ -196,8 +203,8 @@ def _settle(jobs: Sequence[_Job], outcomes: Sequence[_Outcome]) -> None:
             job.outcome.set_exception(error)
 
 
-def _is_busy(error: OperationalError) -> bool:
-    code = getattr(error.orig, "sqlite_errorcode", 0)
+def _is_busy(error: OperationalError | sqlite3.OperationalError) -> bool:
+    code = getattr(error.orig if isinstance(error, OperationalError) else error, "sqlite_errorcode", 0)
     return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 

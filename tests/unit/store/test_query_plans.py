@@ -16,7 +16,7 @@ from atoll.model.pages import PageQuery
 from atoll.store import container_files, containers, egress_decisions, files, keys, projects
 from atoll.store.connection import Connection
 from atoll.store.database import open_database
-from atoll.store.sqlite import SqliteDatabase
+from atoll.store.sqlite import Direct, SqliteDatabase
 
 P, C, CF, F, S = ProjectId("p"), ContainerId("c"), ContainerFileId("cf"), FileId("f"), SandboxId("s")
 RECORD = EgressRecord(
@@ -79,20 +79,18 @@ for number, query in enumerate(PAGES):
 async def test_uses_an_index(tmp_path: Path, name: str) -> None:
     plans: list[str] = []
 
-    def explain(
-        connection: BlockingConnection, _cursor: object, statement: str, parameters: Any, _context: object, many: bool
-    ) -> None:
-        if statement.split(maxsplit=1)[0] in {"SELECT", "UPDATE", "DELETE"}:
-            one = parameters[0] if many else parameters
-            rows = connection.connection.cursor()
-            rows.execute(f"EXPLAIN QUERY PLAN {statement}", one)
-            plans.extend(str(row[3]) for row in rows.fetchall())
-            rows.close()
+    async def explain(connection: Connection) -> None:
+        assert isinstance(connection, Direct)
+        asked: list[str] = []
+        connection.driver.set_trace_callback(asked.append)
+        await QUERIES[name](connection)
+        connection.driver.set_trace_callback(None)
+        for statement in asked:
+            if statement.split(maxsplit=1)[0] in {"SELECT", "UPDATE", "DELETE"}:
+                plans.extend(str(row[3]) for row in connection.driver.execute(f"EXPLAIN QUERY PLAN {statement}"))
 
     async with open_database(f"sqlite:///{tmp_path}/a.db") as database:
-        assert isinstance(database, SqliteDatabase)
-        event.listen(database.engine, "before_cursor_execute", explain)
-        await database.write(QUERIES[name])
+        await database.write(explain)
     assert plans
     for plan in plans:
         # "SEARCH t" alone is what SQLite says of max(id): one step to the end of the index.

@@ -40,10 +40,9 @@ async def create_code_interpreter_call(request: ApiRequest, container_id: FromPa
     body = await read_json(request.scope, request.receive, wire.CodeInterpreterCallBody)
     call = PythonCall(code=body.code, timeout_ms=body.timeout_ms)
     share = request.services.answers.share()
-    events = request.metrics.counting(
-        "python", request.services.calls.run_python(request.project_id, container_id, call, share.take)
-    )
+    events = request.services.calls.run_python(request.project_id, container_id, call, share.take)
+    count = request.metrics.call("python")
     item = PythonItem(container_id, body.code)
     if body.stream:
-        return EventStream(as_stream(events, item, share), let_go=share.release)
-    return WholeAnswer(events, item, share)
+        return EventStream(as_stream(events, item, share, count), let_go=share.release)
+    return WholeAnswer(events, item, share, count)

@@ -48,13 +48,12 @@ async def create_process(request: ApiRequest, container_id: FromPath[str]) -> AS
         output_bytes_max=body.max_output_bytes,
     )
     share = request.services.answers.share()
-    events = request.metrics.counting(
-        "process", request.services.processes.run(request.project_id, container_id, process, share.take)
-    )
+    events = request.services.processes.run(request.project_id, container_id, process, share.take)
+    count = request.metrics.call("process")
     item = ProcessItem(container_id, encoding)
     if body.stream:
-        return EventStream(as_stream(events, item, share), let_go=share.release)
-    return WholeAnswer(events, item, share)
+        return EventStream(as_stream(events, item, share, count), let_go=share.release)
+    return WholeAnswer(events, item, share, count)
 
 
 def _bytes(stdin: str, encoding: wire.Encoding) -> bytes:

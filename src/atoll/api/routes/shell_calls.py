@@ -39,10 +39,9 @@ async def create_shell_call(request: ApiRequest, container_id: FromPath[str]) ->
         commands=tuple(body.commands), timeout_ms=body.timeout_ms, max_output_length=body.max_output_length
     )
     share = request.services.answers.share()
-    events = request.metrics.counting(
-        "shell", request.services.calls.run_shell(request.project_id, container_id, call, share.take)
-    )
+    events = request.services.calls.run_shell(request.project_id, container_id, call, share.take)
+    count = request.metrics.call("shell")
     item = ShellItem(body.call_id or f"call_{secrets.token_hex(12)}", len(call.commands), body.max_output_length)
     if body.stream:
-        return EventStream(as_stream(events, item, share), let_go=share.release)
-    return WholeAnswer(events, item, share)
+        return EventStream(as_stream(events, item, share, count), let_go=share.release)
+    return WholeAnswer(events, item, share, count)
