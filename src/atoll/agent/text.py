@@ -4,13 +4,14 @@ import codecs
 from typing import Final
 
 _MESSAGE_CHARS_MAX: Final = 500
+_UTF8: Final = codecs.getincrementaldecoder("utf-8")
 
 
 class TextDecoder:
     """UTF-8 in pieces that may cut characters in two; what is not UTF-8 becomes U+FFFD."""
 
     def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._decoder = _UTF8(errors="replace")
 
     def feed(self, data: bytes) -> str:
         """Give the text that is complete now."""

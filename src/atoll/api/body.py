@@ -44,7 +44,9 @@ async def read_body(scope: Scope, receive: Receive, bytes_max: int = JSON_BYTES_
     refuse_announced(scope, bytes_max)
     pieces: list[bytes] = []
     size = 0
-    async for piece in stream_body(receive):
+    more = True
+    while more:
+        piece, more = await _next_piece(receive)
         size += len(piece)
         if size > bytes_max:
             raise too_large(bytes_max)
@@ -56,12 +58,16 @@ async def stream_body(receive: Receive) -> AsyncIterator[bytes]:
     """Give a body as it arrives. Raises ``ClientGoneError`` when it breaks off."""
     more = True
     while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise ClientGoneError
-        if piece := message.get("body", b""):
+        piece, more = await _next_piece(receive)
+        if piece:
             yield piece
-        more = message.get("more_body", False)
+
+
+async def _next_piece(receive: Receive) -> tuple[bytes, bool]:
+    message = await receive()
+    if message["type"] != "http.request":
+        raise ClientGoneError
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def refuse_announced(scope: Scope, bytes_max: int) -> None:
@@ -78,7 +84,10 @@ def too_large(bytes_max: int) -> PayloadTooLargeError:
 
 def header(scope: Scope, name: bytes) -> str | None:
     """Give a header's value; ``name`` in lower case."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+    for key, value in scope["headers"]:
+        if key == name:
+            return value.decode("latin-1")
+    return None
 
 
 @lru_cache(maxsize=64)

@@ -92,6 +92,7 @@ class FrameType(IntEnum):
     FAILURE = 21
 
 
+_FRAME_TYPES: Final = {int(frame_type): frame_type for frame_type in FrameType}
 PAYLOAD_BYTES_MAX: Final[dict[FrameType, int]] = {
     FrameType.REQUEST: JSON_BYTES_MAX,
     FrameType.DATA: DATA_BYTES_MAX,
@@ -220,10 +221,9 @@ class FrameDecoder:
 
     def _read_header(self) -> tuple[FrameType, int]:
         number, length = _HEADER.unpack_from(self._held, self._position)
-        try:
-            frame_type = FrameType(number)
-        except ValueError:
-            raise ProtocolError(f"unknown frame type {number}") from None
+        frame_type = _FRAME_TYPES.get(number)
+        if frame_type is None:
+            raise ProtocolError(f"unknown frame type {number}")
         if length > PAYLOAD_BYTES_MAX[frame_type]:
             raise ProtocolError(f"a {frame_type.name} frame of {length} bytes is over its limit")
         return frame_type, length

@@ -112,6 +112,7 @@ class Python:
         self._listener: Listener | None = None
         self._idle_output = BoundedOutput(_IDLE_OUTPUT_BYTES)
         self._idle_head = bytearray()
+        self._has_idle_output = False
         self._resume: Timer | None = None
         self._is_ending_expected = False
 
@@ -187,6 +188,8 @@ class Python:
             if child.barrier == 0:
                 child.barrier = None
                 self._handle_next(child)
+                if self._listener is None and not child.messages and child.end is None:
+                    return  # the call is over: what comes now is read when it comes
             elif child.barrier is None and not child.messages and child.end is None:
                 return
 
@@ -210,6 +213,7 @@ class Python:
         if self._listener is not None:
             self._listener.text(data)
         else:
+            self._has_idle_output = True
             self._idle_head += self._idle_output.write(data)
 
     def _must_wait(self) -> bool:
@@ -248,6 +252,7 @@ class Python:
             listener.died(end)
         elif child.is_used and not self._is_ending_expected:
             line = f"{describe(end)} between two calls. Variables are lost; files in /mnt/data are kept."
+            self._has_idle_output = True
             self._idle_head += self._idle_output.write_line(f"[atoll] {line}")
 
     def _forget(self, child: _Child) -> None:
@@ -350,6 +355,9 @@ class Python:
             waiting -= len(data)
 
     def _take_idle_output(self) -> bytes:
+        if not self._has_idle_output:
+            return b""
+        self._has_idle_output = False
         text = bytes(self._idle_head) + b"".join(piece for _, piece in self._idle_output.finish())
         self._idle_head.clear()
         self._idle_output = BoundedOutput(_IDLE_OUTPUT_BYTES)

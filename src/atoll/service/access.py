@@ -1,7 +1,8 @@
 """The way to a container: found in the caller's project, and let in only while it can be used."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 from atoll.cancellation import finish
 from atoll.model.containers import Container, ContainerStatus
@@ -23,17 +24,9 @@ class Access:
         """Give a container as it counts now. Raises ``NotFoundError``."""
         return self._activity.seen(await self._row(project_id, container_id))
 
-    @asynccontextmanager
-    async def use(self, project_id: ProjectId, container_id: str) -> AsyncIterator[Container]:
-        """Hold a container while it is used. Raises ``NotFoundError``, ``ContainerExpiredError``."""
-        row = await self._row(project_id, container_id)
-        with self._activity.hold(row) as container:
-            keeping = self._activity.keep(row, container)
-            try:
-                yield container
-            finally:
-                if keeping is not None:
-                    await finish(keeping)
+    def use(self, project_id: ProjectId, container_id: str) -> "Use":
+        """Hold a container while the body runs. Entering raises ``NotFoundError``, ``ContainerExpiredError``."""
+        return Use(self._activity, self._row(project_id, container_id))
 
     async def look(self, project_id: ProjectId, container_id: str) -> Container:
         """Give a container, which counts as use while it can be used. Raises ``NotFoundError``."""
@@ -55,6 +48,28 @@ class Access:
         if container is None:
             raise no_container(container_id)
         return container
+
+
+class Use(AbstractAsyncContextManager[Container]):
+    """A container in use while the body runs. A class, because every call has one and a generator costs more."""
+
+    def __init__(self, activity: Activity, finding: Coroutine[Any, Any, Container]) -> None:
+        self._activity = activity
+        self._finding = finding
+
+    async def __aenter__(self) -> Container:
+        row = await self._finding
+        container = self._activity.begin_hold(row)
+        self._container_id = container.id
+        self._keeping = self._activity.keep(row, container)
+        return container
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            if self._keeping is not None:
+                await finish(self._keeping)
+        finally:
+            self._activity.end_hold(self._container_id)
 
 
 def no_container(container_id: str) -> NotFoundError:

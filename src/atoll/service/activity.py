@@ -10,8 +10,7 @@ import dataclasses
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 from atoll.model.containers import Container, ContainerStatus
@@ -69,18 +68,18 @@ class Activity:
         self._touched[seen.id] = moment
         return seen if moment == seen.last_active_at else dataclasses.replace(seen, last_active_at=moment)
 
-    @contextmanager
-    def hold(self, container: Container) -> Iterator[Container]:
-        """Use a container for a while: it cannot expire before the end, which counts as its last use.
-
-        Raises ``ContainerExpiredError``.
-        """
+    def begin_hold(self, container: Container) -> Container:
+        """Begin a use that lasts: until ``end_hold`` it cannot expire. Raises ``ContainerExpiredError``."""
         held = self.touch(container)
         self._holds[held.id] += 1
-        try:
-            yield held
-        finally:
-            self._release(held.id)
+        return held
+
+    def end_hold(self, container_id: ContainerId) -> None:
+        """End it, which counts as the container's last use."""
+        self._touched[container_id] = max(self._touched.get(container_id, 0), self.now())
+        self._holds[container_id] -= 1
+        if not self._holds[container_id]:
+            del self._holds[container_id]
 
     def keep(self, row: Container, used: Container) -> "asyncio.Task[None] | None":
         """Begin to write a use that forgetting would set back by more than a second from its row; the caller awaits it.
@@ -130,9 +129,3 @@ class Activity:
 
     def _held_until(self, container_id: ContainerId) -> int:
         return self.now() if container_id in self._holds else 0
-
-    def _release(self, container_id: ContainerId) -> None:
-        self._touched[container_id] = max(self._touched.get(container_id, 0), self.now())
-        self._holds[container_id] -= 1
-        if not self._holds[container_id]:
-            del self._holds[container_id]

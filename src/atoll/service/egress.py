@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import Final, Protocol
 
 from atoll.model.containers import Container
@@ -83,17 +83,11 @@ class Egress:
         """Give what the egress process counts."""
         return None if self._feed is None else await self._feed.counts()
 
-    @contextmanager
-    def watching(self, container: Container) -> Iterator[None]:
+    def watching(self, container: Container) -> AbstractContextManager[None]:
         """Gather what is refused to a container's sandbox while the body runs; one watch of a container at a time."""
         if container.network_policy.type == "disabled" or container.sandbox_id is None:
-            yield
-            return
-        self._watched[container.sandbox_id] = Refusals()
-        try:
-            yield
-        finally:
-            del self._watched[container.sandbox_id]
+            return nullcontext()
+        return self._watching(container.sandbox_id)
 
     async def refused(self, container: Container) -> Sequence[tuple[str, EgressReason]]:
         """Give what was refused to a container that is watched since this was last asked, by name and reason."""
@@ -101,6 +95,14 @@ class Egress:
             return []
         await self._settle()
         return self._watched[container.sandbox_id].take()
+
+    @contextmanager
+    def _watching(self, sandbox_id: SandboxId) -> Iterator[None]:
+        self._watched[sandbox_id] = Refusals()
+        try:
+            yield
+        finally:
+            del self._watched[sandbox_id]
 
     @asynccontextmanager
     async def hearing(self) -> AsyncIterator[None]:
