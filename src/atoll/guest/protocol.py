@@ -200,16 +200,17 @@ class FrameDecoder:
     def _next(self) -> tuple[FrameType, bytes] | None:
         if self._data_left:
             return self._next_data()
-        if self.buffered_bytes < _HEADER.size:
+        start = self._position + _HEADER.size
+        if len(self._held) < start:
             return None
         frame_type, length = self._read_header()
         if frame_type is FrameType.DATA and length:
-            self._position += _HEADER.size
+            self._position = start
             self._data_left = length
             return self._next_data()
-        if self.buffered_bytes < _HEADER.size + length:
+        if len(self._held) < start + length:
             return None
-        self._position += _HEADER.size
+        self._position = start
         return frame_type, self._take(length)
 
     def _next_data(self) -> tuple[FrameType, bytes] | None:

@@ -114,4 +114,6 @@ class Share:
         self._room.release(self)
 
     def _missing(self, size: int) -> int:
+        if size <= FREE_BYTES:
+            return 0
         return size - FREE_BYTES - self._room.charged(self)
