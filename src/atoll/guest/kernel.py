@@ -426,6 +426,7 @@ def _make_shell() -> _Shell:
     config.Completer.use_jedi = False
     warnings.filterwarnings("ignore", message="To exit: use")
     warnings.filterwarnings("ignore", message="You executed the system command")
+    warnings.filterwarnings("ignore", message="Output cache limit")  # of the thousand values that ``Out`` remembers
     shell: _Shell = _Shell.instance(config=config)
     shell.loop_runner = _run_coroutine
     shell.autoawait = True

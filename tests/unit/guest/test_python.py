@@ -149,6 +149,12 @@ def test_displayed_images_and_other_rich_values(shared_agent: Agent) -> None:
     shared_agent.shell("rm -f figure-*")
 
 
+def test_old_values_are_forgotten_without_a_word(agent: Agent) -> None:
+    agent.python("get_ipython().displayhook.cache_size = 2")
+    assert [agent.python(f"{n} * 7").stdout for n in range(5)] == ["0\n", "7\n", "14\n", "21\n", "28\n"]
+    assert agent.python("len(Out) < 4").stdout == "True\n"
+
+
 def test_images_over_their_number_are_counted(shared_agent: Agent) -> None:
     code = "from IPython.display import Image\nfor _ in range(3): display(Image(data=b'\\x89PNG', format='png'))"
     answer = shared_agent.python(code, images_max=1)
