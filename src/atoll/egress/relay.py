@@ -16,7 +16,7 @@ from typing import Final
 from atoll.egress.meter import Meter
 
 _PIECE_BYTES: Final = 64 * 1024
-_PIPE_BYTES: Final = 256 * 1024
+_PIPE_BYTES: Final = 1024 * 1024
 _PIPE_AFTER_BYTES: Final = 1 << 20
 _SPLICE_FLAGS: Final = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 _buffer: Final = memoryview(bytearray(_PIECE_BYTES))
@@ -67,6 +67,7 @@ class _Way:
         self._rest = b""
         self._in_pipe = 0
         self._pipe: tuple[int, int] | None = None
+        self._pipe_after_bytes = _PIPE_AFTER_BYTES
         self.target = target
         self.moved = 0
         self.has_ended = False
@@ -94,8 +95,9 @@ class _Way:
 
     def _read(self) -> None:
         left = _PIPE_BYTES if self._size is None else min(self._size - self.moved, _PIPE_BYTES)
-        if self._pipe is None and self.moved >= _PIPE_AFTER_BYTES:
+        if self._pipe is None and self.moved >= self._pipe_after_bytes:
             self._pipe = _make_pipe()
+            self._pipe_after_bytes = self.moved + _PIPE_AFTER_BYTES
         if self._pipe is not None:
             size = os.splice(self._source.fileno(), self._pipe[1], left, flags=_SPLICE_FLAGS)
             self._in_pipe = size
@@ -152,8 +154,14 @@ def _make_pipe() -> tuple[int, int] | None:
         ends = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
-    with suppress(OSError):  # a user's pipes are bounded together: then it stays as small as it was made
+    # A user's pipes are bounded together: beyond that they stay as small as they are made, at last a few pages, and
+    # copying is quicker than that.
+    with suppress(OSError):
         fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    if fcntl.fcntl(ends[1], fcntl.F_GETPIPE_SZ) < _PIECE_BYTES:
+        os.close(ends[0])
+        os.close(ends[1])
+        return None
     return ends
 
 

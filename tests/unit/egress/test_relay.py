@@ -1,10 +1,12 @@
 """Bytes through the relay: all of them, in order, both ways, however slow a side is; and what ends it."""
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import socket
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,6 +71,92 @@ async def test_all_bytes_both_ways(
     assert hashlib.sha256(arrived.result()).digest() == hashlib.sha256(there).digest()
     assert returned.result() == back
     assert (counted.sent, counted.received) == (len(there), len(back))
+
+
+async def test_a_side_that_has_said_all_still_hears(
+    pairs: tuple[socket.socket, socket.socket, socket.socket, socket.socket],
+) -> None:
+    client, inside, outside, server = pairs
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(relay(inside, outside, meter()))
+        client.send(b"question")
+        client.shutdown(socket.SHUT_WR)
+        assert await receive_all(server) == b"question"
+        for _ in range(3):
+            await loop.sock_sendall(server, b"answer")
+            assert await loop.sock_recv(client, 100) == b"answer"
+        server.shutdown(socket.SHUT_WR)
+        assert await receive_all(client) == b""
+
+
+async def test_a_side_that_does_not_read_stops_the_other(
+    pairs: tuple[socket.socket, socket.socket, socket.socket, socket.socket],
+) -> None:
+    client, inside, outside, server = pairs
+    for sock in pairs:
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            sock.setsockopt(socket.SOL_SOCKET, option, 256 * 1024)
+    loop = asyncio.get_running_loop()
+    counted = meter()
+    data = os.urandom(32 * MIB)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        group.create_task(relay(inside, outside, counted))
+        sending = group.create_task(loop.sock_sendall(server, data))
+        got = b""
+        while len(got) < 4 * MIB:  # what goes through pipes by now
+            got += await loop.sock_recv(client, MIB)
+        moved = -1
+        while moved != counted.received:  # until nothing moves while the loop has time for everything
+            moved = counted.received
+            for _ in range(2000):
+                await asyncio.sleep(0)
+        assert not sending.done()
+        assert moved - len(got) <= 4 * MIB  # four buffers of the kernel, and a pipe
+        receiving = group.create_task(receive_all(client))
+        await sending
+        server.shutdown(socket.SHUT_WR)
+        client.shutdown(socket.SHUT_WR)
+        assert hashlib.sha256(got + await receiving).digest() == hashlib.sha256(data).digest()
+
+
+@pytest.mark.parametrize("call", [fcntl.F_SETPIPE_SZ, None])
+async def test_without_pipes_of_use_bytes_are_copied(
+    pairs: tuple[socket.socket, socket.socket, socket.socket, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+    call: int | None,
+) -> None:
+    client, inside, outside, server = pairs
+    spliced: list[object] = []
+
+    def pipe2(_: int) -> tuple[int, int]:
+        if call is None:
+            raise OSError("no descriptors")
+        ends = os.pipe()
+        fcntl.fcntl(ends[1], call, 8192)  # what a user is given who has many
+        return ends
+
+    def stay(descriptor: int, what: int, *_: int) -> int:
+        if what == fcntl.F_SETPIPE_SZ:
+            raise PermissionError("too many pages")
+        return real(descriptor, what)
+
+    real = fcntl.fcntl
+    data = os.urandom(4 * MIB)
+    with monkeypatch.context() as patch:
+        patch.setattr("atoll.egress.relay.os.pipe2", pipe2)
+        patch.setattr("atoll.egress.relay.os.splice", spliced.append)
+        if call is not None:
+            patch.setattr("atoll.egress.relay.fcntl", SimpleNamespace(**{**vars(fcntl), "fcntl": stay}))
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            group.create_task(relay(inside, outside, meter()))
+            group.create_task(loop.sock_sendall(client, data)).add_done_callback(
+                lambda _: client.shutdown(socket.SHUT_WR)
+            )
+            assert await receive_all(server) == data
+            server.shutdown(socket.SHUT_WR)
+    assert spliced == []
 
 
 async def test_so_many_bytes_and_no_more(
