@@ -2,31 +2,44 @@
 
     python -m benchmarks.egress
 
-The same client, a program of its own, talks to the same servers on loopback once as a process of the host and once from
-inside a container that may reach them; both in turn, so that a noisy machine meets both alike. Needs root, the default
-image and curl on the host.
+The same program talks to the same servers on loopback, in turn: inside a container by its policy, and directly. The
+direct one is a process of the machine that has entered every namespace of that container but the network's, so that
+both are the same interpreter and the same curl from the same files, and what they cost themselves is on both sides. It
+alone has neither the container's seccomp filter nor its cgroup, which counts against the policy. Programs run for many
+connections; what it takes to start them is not timed, except of downloads. Needs root and the default image.
 """
 
 import json
+import shlex
+import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.arguments import arguments
 from benchmarks.client import BenchmarkClient
-from benchmarks.measure import Value, figures, measure_in_turn
+from benchmarks.measure import Figures, Value, figures, measure_in_turn
 from benchmarks.memory import proportional_bytes
 from benchmarks.report import Report
-from benchmarks.server import client_of, running_server
+from benchmarks.server import client_of, running_server, wait_for_full_pool
+from tests.harness import machine
 from tests.harness.outside import Outside, outside_world
 
-PLAIN, SECURE = "plain.example.test", "secure.example.test"
+PLAIN, SECURE, OPENED = "plain.example.test", "secure.example.test", "opened.example.test"
 SANDBOXES: Final = 200
-DOWNLOAD_BYTES: Final = 1 << 30
-SETTINGS = {"memory_overcommit": 100, "pool_max": 0, "egress_connections_per_s_max": 10_000}
+DOWNLOAD_MIB: Final = 1024
+SETTINGS = {
+    "memory_overcommit": 100,
+    "disk_overcommit": 1000,
+    "pool_max": 0,
+    "egress_connections_per_s_max": 10_000,
+}
+NAMESPACES: Final = ("--mount", "--pid", "--uts", "--ipc", "--cgroup", "--root", "--wd")
 
 # Connects, asks, reads the answer: TLS on 443, as nearly every connection of today.
 CONNECT = """
@@ -53,73 +66,108 @@ print(json.dumps([times, failures]))
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A container that may reach the servers, and its first process as the machine sees it."""
+
+    client: BenchmarkClient
+    container: str
+    pid: int
+
+    def inside(self, command: str) -> str:
+        """Run a shell command in the container; give what it printed."""
+        body: dict[str, object] = {"commands": [command]}
+        output = self.client.request("POST", f"/containers/{self.container}/shell_calls", body)["output"][0]
+        return str(output["stdout"])
+
+    def beside(self, command: str) -> str:
+        """Run it with all that is the container's but its network."""
+        words = ["nsenter", "--target", str(self.pid), *NAMESPACES, "bash", "-c", command]
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+        return subprocess.run(words, capture_output=True, text=True, check=False, env=environment).stdout
+
+
 def main() -> None:
     """Measure and write ``results/egress.json``."""
     parser = arguments(__doc__)
-    parser.add_argument("--runs", type=int, default=200, help="connections of each turn")
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=20, help="connections of each turn")
+    parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--downloads", type=int, default=5, help="of each kind")
+    parser.add_argument("--mib", type=int, default=DOWNLOAD_MIB, help="of each download, all at once together")
+    parser.add_argument("--creates", type=int, default=50)
     parser.add_argument("--sandboxes", type=int, default=SANDBOXES)
     options = parser.parse_args()
     report = Report("egress", settings=SETTINGS, folder=options.results)
     with tempfile.TemporaryDirectory() as folder, outside_world(Path(folder)) as outside:
         outside.names.ttl_s = 300  # as real ones are: the second connection need not ask again
         outside.web(1, PLAIN)
-        outside.secure_web(2, SECURE)
-        with running_server(**SETTINGS, **outside.settings) as server:
+        outside.secure_web(2, SECURE, OPENED)
+        roots = outside.authority.folder / "roots.pem"
+        roots.write_bytes(outside.authority.pem)
+        world = {**outside.settings, "egress_ca_bundle": roots}
+        with running_server(**SETTINGS, **world) as server:
             client = client_of(server)
-            inside = allowed(client)
-            connections(report, client, inside, outside, runs=options.runs, turns=options.turns)
-            downloads(report, client, inside, outside, options.turns)
-            creates(report, client, max(5, options.runs // 10))
             memory(report, client, server.pid_of("egress"), options.sandboxes)
+            container = client.create(**policy(with_secret=True))
+            client.shell(container, "true")
+            box = Box(client, container, min(machine.sandbox_processes(server.cgroup_parent)))
+            connections(report, box, outside, runs=options.runs, turns=options.turns)
+            downloads(report, box, outside, mib=options.mib, runs=options.downloads)
+        with running_server(**{**SETTINGS, "pool_max": None}, **world) as server:
+            creates(report, client_of(server), options.creates)
     sys.exit(report.write())
 
 
-def connections(
-    report: Report, client: BenchmarkClient, inside: str, outside: Outside, *, runs: int, turns: int
-) -> None:
-    """Measure from connect to the answer's first bytes, over TLS that goes through unopened."""
-    rows: dict[str, tuple[list[float], list[str]]] = {
-        "connection, direct": ([], []),
-        "connection, through a policy": ([], []),
-    }
+def connections(report: Report, box: Box, outside: Outside, *, runs: int, turns: int) -> None:
+    """Measure from connect to the answer's first bytes, over TLS that goes through unopened and that is ended."""
     asking: dict[str, Callable[[], str]] = {
-        "connection, direct": lambda: run_here(CONNECT, outside.address(2), SECURE, str(runs)),
-        "connection, through a policy": lambda: run_inside(client, inside, CONNECT, SECURE, SECURE, str(runs)),
+        "connection, direct": partial(box.beside, program(CONNECT, outside.address(2), SECURE, str(runs))),
+        "connection, through a policy": partial(box.inside, program(CONNECT, SECURE, SECURE, str(runs))),
+        "connection, TLS ended": partial(box.inside, program(CONNECT, OPENED, OPENED, str(runs))),
     }
+    times: dict[str, list[list[float]]] = {name: [] for name in asking}
+    failures: dict[str, list[str]] = {name: [] for name in asking}
     for _ in range(turns):
         for name, ask in asking.items():
-            times, failures = json.loads(ask())
-            rows[name][0].extend(times)
-            rows[name][1].extend(failures)
-    made = {
-        name: figures(name, times, failures, took_s=max(sum(times) / 1000, 1e-9))
-        for name, (times, failures) in rows.items()
-    }
-    report.add(*made.values())
-    direct, through = made.values()
-    if direct.p50_ms is not None and through.p50_ms is not None:
-        report.add(
-            Value("a connection's extra time, p50", round(through.p50_ms - direct.p50_ms, 2), "ms", runs * turns)
-        )
+            of_turn, failed = json.loads(ask())
+            times[name].append(of_turn)
+            failures[name] += failed
+    for name, of_turns in times.items():
+        flat = [ms for of_turn in of_turns for ms in of_turn]
+        report.add(figures(name, flat, failures[name], took_s=max(sum(flat) / 1000, 1e-9)))
+    direct, through, ended = times.values()
+    report.add(
+        extra("a connection's extra time, p50", direct, through),
+        extra("a connection's extra time, TLS ended, p50", direct, ended),
+    )
 
 
-def downloads(report: Report, client: BenchmarkClient, inside: str, outside: Outside, turns: int) -> None:
-    """Measure one download, and eight at once, with and without TLS."""
-    for scheme, name, number in (("http", PLAIN, 1), ("https", SECURE, 2)):
+def extra(name: str, direct: list[list[float]], through: list[list[float]]) -> Value:
+    """Hold each turn's median against the direct one of the same turn, and give the median of that."""
+    more = [
+        statistics.median(slow) - statistics.median(fast)
+        for fast, slow in zip(direct, through, strict=True)
+        if fast and slow
+    ]
+    return Value(name, round(statistics.median(more), 2), "ms", sum(map(len, through)))
+
+
+def downloads(report: Report, box: Box, outside: Outside, *, mib: int, runs: int) -> None:
+    """Measure one download, and eight at once: without TLS, with TLS that goes through, and with TLS that is ended."""
+    kinds = (("http", "http", PLAIN, 1), ("https", "https", SECURE, 2), ("TLS-ended", "https", OPENED, 2))
+    report.add(Value("size of a download", mib, "MiB"))
+    for kind, scheme, name, number in kinds:
         for at_once in (1, 8):
-            size = DOWNLOAD_BYTES // at_once
+            size = (mib << 20) // at_once
             command = fetch(f"{scheme}://{name}/bytes/{size}", size, at_once)
             here = f"--resolve {name}:80:{outside.address(number)} --resolve {name}:443:{outside.address(number)}"
-            label = f"{scheme} download of 1 GiB, {at_once} at once"
+            label = f"{kind} download, {at_once} at once"
             rows = measure_in_turn(
                 {
-                    f"{label}, direct": lambda command=command, here=here: check(shell_here(command % here)),  # type: ignore[misc]
-                    f"{label}, through a policy": lambda command=command: check(
-                        shell_inside(client, inside, command % "")
-                    ),  # type: ignore[misc]
+                    f"{label}, direct": partial(whole, box.beside, command % here),
+                    f"{label}, through a policy": partial(whole, box.inside, command % ""),
                 },
-                runs=turns,
+                runs=runs,
             )
             report.add(*rows.values())
             direct, through = rows.values()
@@ -127,41 +175,69 @@ def downloads(report: Report, client: BenchmarkClient, inside: str, outside: Out
 
 
 def creates(report: Report, client: BenchmarkClient, runs: int) -> None:
-    """Measure a create with a policy and one without; deleting is not timed."""
+    """Measure a create with a policy and one without, the pool full; deleting and filling it again is not timed."""
     made: list[str] = []
 
     def tidy() -> None:
         while made:
             client.delete(made.pop())
+        wait_for_full_pool(client)
 
     rows = measure_in_turn(
         {
             "create without a policy": lambda: made.append(client.create()),
-            "create with a policy": lambda: made.append(allowed(client)),
+            "create with a policy": lambda: made.append(client.create(**policy())),
+            "create with a policy and a secret": lambda: made.append(client.create(**policy(with_secret=True))),
         },
         runs=runs,
         before=tidy,
     )
     tidy()
     report.add(*rows.values())
-    without, with_policy = rows.values()
-    if without.p50_ms is not None and with_policy.p50_ms is not None:
-        report.add(Value("a create's extra time, p50", round(with_policy.p50_ms - without.p50_ms, 2), "ms", runs))
+    without, with_policy, with_secret = rows.values()
+    report.add(
+        *more_than(without, "a create's extra time, p50", with_policy),
+        *more_than(without, "a create's extra time, with a secret, p50", with_secret),
+    )
+
+
+def more_than(without: Figures, name: str, row: Figures) -> list[Value]:
+    """Give by how much a median is more than another one; nothing of nothing."""
+    if without.p50_ms is None or row.p50_ms is None:
+        return []
+    return [Value(name, round(row.p50_ms - without.p50_ms, 2), "ms", row.runs)]
 
 
 def memory(report: Report, client: BenchmarkClient, egress_pid: int, sandboxes: int) -> None:
-    """Measure what the egress process holds for containers that do nothing."""
-    before = proportional_bytes([egress_pid])
-    containers = [allowed(client) for _ in range(sandboxes)]
-    each = (proportional_bytes([egress_pid]) - before) / sandboxes
-    report.add(Value("memory of the egress process for an idle container", round(each / 1024, 1), "KiB", sandboxes))
+    """Measure what the egress process holds for idle containers: first of all, and once each used its secret."""
+    containers = [client.create(**policy(with_secret=True)) for _ in range(max(1, sandboxes // 20))]
+    use = f"curl --silent --fail --insecure --output /dev/null https://{OPENED}/"
     for container in containers:
+        client.shell(container, use)  # what the process needs once is there now
+    before = proportional_bytes([egress_pid])
+    measured = [client.create(**policy(with_secret=True)) for _ in range(sandboxes)]
+
+    def each(name: str) -> Value:
+        return Value(name, round((proportional_bytes([egress_pid]) - before) / sandboxes / 1000, 1), "KB", sandboxes)
+
+    report.add(each("memory of the egress process for an idle container"))
+    for container in measured:
+        client.shell(container, use)
+    report.add(each("memory of the egress process for an idle container that has used a secret"))
+    for container in containers + measured:
         client.delete(container)
 
 
-def allowed(client: BenchmarkClient) -> str:
-    """Make a container that may reach the servers."""
-    return client.create(network_policy={"type": "allowlist", "allowed_domains": [PLAIN, SECURE]})
+def policy(*, with_secret: bool = False) -> dict[str, Any]:
+    """Give what a create takes for a container that may reach the servers."""
+    secrets = [{"domain": OPENED, "name": "API_KEY", "value": "v" * 40}] if with_secret else []
+    listed = {"type": "allowlist", "allowed_domains": [PLAIN, SECURE, OPENED]}
+    return {"network_policy": {**listed, "domain_secrets": secrets} if secrets else listed}
+
+
+def program(text: str, *words: str) -> str:
+    """Give a shell command that runs a Python program."""
+    return shlex.join(["python3", "-c", text, *words])
 
 
 def fetch(url: str, size: int, at_once: int) -> str:
@@ -171,38 +247,11 @@ def fetch(url: str, size: int, at_once: int) -> str:
     return f"for n in $(seq {at_once}); do {one} & done | {count} && echo ok"
 
 
-def check(text: str) -> None:
+def whole(run: Callable[[str], str], command: str) -> None:
     """Raise for anything but a whole download."""
+    text = run(command)
     if text.strip() != "ok":
         raise RuntimeError(f"the download was not whole: {text[:200]!r}")
-
-
-def run_here(program: str, *arguments_: str) -> str:
-    """Run a program on the host; give what it printed."""
-    return subprocess.run(
-        ["/usr/bin/python3", "-c", program, *arguments_], capture_output=True, text=True, check=True
-    ).stdout
-
-
-def run_inside(client: BenchmarkClient, container: str, program: str, *arguments_: str) -> str:
-    """Run it in a container."""
-    words = json.dumps(["python3", "-c", program, *arguments_])
-    code = (
-        f"import subprocess; print(subprocess.run({words}, capture_output=True, text=True, check=True).stdout, end='')"
-    )
-    return client.python(container, code)
-
-
-def shell_here(command: str) -> str:
-    """Run a shell command on the host."""
-    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False).stdout
-
-
-def shell_inside(client: BenchmarkClient, container: str, command: str) -> str:
-    """Run it in a container."""
-    body: dict[str, object] = {"commands": [command]}
-    output = client.request("POST", f"/containers/{container}/shell_calls", body)["output"][0]
-    return str(output["stdout"])
 
 
 if __name__ == "__main__":

@@ -200,4 +200,46 @@ PROMISES: Final = (
             ratio("many calls that wait 2 s, until the last has ended / a call that waits 2 s", "at most", 1.5),
         ),
     ),
+    Promise(
+        text="A connection through a network policy, from connecting to the first bytes of an answer over TLS, more "
+        "than a direct one in one run; also when TLS is ended for a domain's secrets",
+        script="egress",
+        bounds=(
+            value("a connection's extra time, p50", "at most", 3, "ms"),
+            value("a connection's extra time, TLS ended, p50", "at most", 15, "ms"),
+        ),
+        in_readme=True,
+        why="docs/decisions/network.md",
+    ),
+    Promise(
+        text="Downloads of 1 GiB through a network policy, against direct ones in one run: one and eight at once, "
+        "without TLS and with it",
+        script="egress",
+        bounds=(
+            value("size of a download", "at least", 1024, "MiB"),
+            ratio("http download, 1 at once: direct / through a policy", "at least", 0.5),
+            ratio("http download, 8 at once: direct / through a policy", "at least", 0.5),
+            ratio("https download, 1 at once: direct / through a policy", "at least", 0.5),
+            ratio("https download, 8 at once: direct / through a policy", "at least", 0.5),
+        ),
+        in_readme=True,
+        why="docs/decisions/network.md",
+    ),
+    Promise(
+        text="Memory of the egress process for each of 200 idle containers with a policy and a secret, before and "
+        "after each has used it",
+        script="egress",
+        bounds=(
+            value("memory of the egress process for an idle container", "at most", 100, "KB"),
+            value("memory of the egress process for an idle container that has used a secret", "at most", 100, "KB"),
+        ),
+    ),
+    Promise(
+        text="A container with a policy, more than one without, the pool full; also with a secret",
+        script="egress",
+        bounds=(
+            value("a create's extra time, p50", "at most", 5, "ms"),
+            value("a create's extra time, with a secret, p50", "at most", 5, "ms"),
+        ),
+    ),
 )

@@ -18,6 +18,7 @@ IN_SMALL = {
     "calls": ["--runs=3"],
     "churn": ["--seconds=1"],
     "density": ["--containers=2"],
+    "egress": ["--runs=2", "--turns=1", "--downloads=1", "--mib=16", "--creates=1", "--sandboxes=2"],
     "first_output": ["--runs=2", "--bursts=1"],
     "last_active": ["--runs=1"],
     "listing": ["--many=2000", "--runs=10"],
