@@ -226,7 +226,7 @@ PROMISES: Final = (
         why="docs/decisions/network.md",
     ),
     Promise(
-        text="Memory of the egress process for each of 200 idle containers with a policy and a secret, before and "
+        text="Memory of the egress process for each idle container with a policy and a secret, before and "
         "after each has used it",
         script="egress",
         bounds=(
