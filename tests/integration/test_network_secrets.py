@@ -203,6 +203,23 @@ def test_a_server_that_is_not_who_it_says(network_api: Api, outside: Outside, se
     assert egress(network_api, made)[0]["reason"] == "tls_failed"
 
 
+def test_a_server_that_speaks_less_than_the_program_offers(network_api: Api, outside: Outside) -> None:
+    old_name = "old.example.test"
+    old_web = outside.secure_web(5, old_name)
+    wanted = policy((SECURE, "TOKEN", VALUE))
+    wanted["allowed_domains"].append(old_name)
+    wanted["domain_secrets"][0]["domain"] = old_name
+    made = network_api.create(network_policy=wanted)["id"]
+    assert shell(network_api, made, f"curl -sS --http2 -H 'X-Key: $TOKEN' https://{old_name}/x") == "GET /x 0\n"
+    assert (old_web.seen[-1].headers["X-Key"], old_web.seen[-1].protocol) == (VALUE, "http/1.1")
+    # Who can speak nothing else is told so by TLS, there being no request yet that could be answered.
+    output = network_api.shell(made, f"curl -sS --http2-prior-knowledge https://{old_name}/y")[0]
+    assert output["outcome"] != {"type": "exit", "exit_code": 0}
+    assert f"[atoll] Not reached over the network: {old_name}" in output["stderr"]
+    assert len(old_web.seen) == 1
+    assert egress(network_api, made)[0]["reason"] == "tls_failed"
+
+
 def test_secrets_come_and_go_with_the_policy(network_api: Api, secure_web: WebServer) -> None:
     made = network_api.create()["id"]
     ask = f"curl -sS -H 'X-Key: $TOKEN' https://{SECURE}/x"
