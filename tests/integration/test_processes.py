@@ -298,6 +298,16 @@ def test_only_so_many_at_once(make_server: MakeServer) -> None:
     )
 
 
+def test_an_interrupt_is_for_calls(api: Api, box: str) -> None:
+    body = {"argv": ["sh", "-c", "while [ ! -e go ]; do sleep 0.02; done; echo went"]}
+    with api.streamed(f"/containers/{box}/processes", body) as events:
+        next(events)
+        assert api.call("POST", f"/containers/{box}/interrupt")["interrupted"] is False
+        api.process(box, "touch", "go")
+        *_, done = list(events)
+    assert done.data["item"]["stdout"] == "went\n"
+
+
 def test_a_restart_ends_it(api: Api, box: str) -> None:
     with api.streamed(f"/containers/{box}/processes", {"argv": ["sleep", "60"]}) as events:
         next(events)
