@@ -121,7 +121,10 @@ def test_compressed_bodies_are_not_taken(shared_box: str, oci_api: Api) -> None:
     assert "Content-Encoding" in error_of(response)["message"]
 
 
-@pytest.mark.parametrize("path", ["/etc", "/mnt/data/../etc", "relative", "", "/mnt/database", "/mnt/data//x", "/"])
+@pytest.mark.parametrize(
+    "path",
+    ["/mnt/data/.atoll-upload-x", "/etc", "/mnt/data/../etc", "relative", "", "/mnt/database", "/mnt/data//x", "/"],
+)
 def test_only_the_data_folder(path: str, shared_box: str, oci_api: Api) -> None:
     for response in (
         put(oci_api, shared_box, tar_of(entry("a")), path=path),

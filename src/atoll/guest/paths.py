@@ -21,7 +21,10 @@ class BadArchiveError(ValueError):
 
 def folder_parts_of(path: object) -> tuple[str, ...]:
     """Split the path of a folder or file, which may be the data folder itself. Raises ``PathError``."""
-    return () if path == DATA_ROOT else parts_of(path)
+    parts = () if path == DATA_ROOT else parts_of(path)
+    if any(part.startswith(TEMPORARY_PREFIX) for part in parts):
+        raise PathError("The path has a name in it that is kept for uploads, and swept away with what they leave.")
+    return parts
 
 
 def parts_of(path: object) -> tuple[str, ...]:

@@ -150,6 +150,7 @@ def test_only_into_folders(path: str, code: str, agent: Agent) -> None:
         ("/mnt/data/link/passwd", "not_regular"),
         ("/mnt/data/../x", "bad_request"),
         ("/etc", "bad_request"),
+        ("/mnt/data/.atoll-upload-x", "bad_request"),
         (None, "bad_request"),
     ],
 )
