@@ -42,7 +42,7 @@ def create_app(settings: Settings, *, first_key: str | None = None, vault_key: s
         async with _open(settings, first_key, vault_key) as opened:
             yield opened
 
-    return build_app(services, drain_timeout_s=_DRAIN_TIMEOUT_S)
+    return build_app(services, drain_timeout_s=_DRAIN_TIMEOUT_S, allowed_origins=settings.web_origins)
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from atoll.model.domain_pattern import DomainPattern, parse_domain
 
@@ -114,6 +114,14 @@ class Settings:
     user: Annotated[
         str, Description("System user that the server runs as when Atoll is started by root.", "Server")
     ] = "atoll"
+    allowed_origins: Annotated[
+        str | None,
+        Description(
+            "Origins of other servers' web pages that may open WebSockets here, with commas between them "
+            "(`https://console.example.com`). This server's own pages always may.",
+            "Server",
+        ),
+    ] = None
     log_level: Annotated[LogLevel, Description("The least important messages that are still logged.", "Server")] = (
         "info"
     )
@@ -330,6 +338,12 @@ class Settings:
         int,
         Description("Standard input of one program; a request as a whole has 16 MiB at most.", "Limits", low=0),
     ] = 8 * _MIB
+    terminals_max: Annotated[
+        int, Description("Connections to terminals, of all containers together.", "Limits", low=0)
+    ] = 1_000
+    terminals_per_container_max: Annotated[
+        int, Description("Terminals of one container, connected to or not.", "Limits", low=0, high=32)
+    ] = 8
 
     def __post_init__(self) -> None:
         for name, description in DESCRIPTIONS.items():
@@ -389,6 +403,11 @@ class Settings:
         if _DNS_PORT in further:
             raise ValueError("port 53 answers look-ups and nothing else")
         return tuple(dict.fromkeys((80, 443, *further)))
+
+    @property
+    def web_origins(self) -> tuple[str, ...]:
+        """``allowed_origins``, each as browsers write it."""
+        return () if self.allowed_origins is None else tuple(_origin(word) for word in _words(self.allowed_origins))
 
     @property
     def egress_outer_domains(self) -> tuple[DomainPattern, ...] | None:
@@ -620,6 +639,7 @@ def _check_together(settings: Settings) -> None:
 def _check_egress(settings: Settings) -> None:
     """Refuse what the network settings cannot be. Raises ``SettingsError``."""
     for name, read in (
+        ("allowed_origins", lambda: settings.web_origins),
         ("egress_allowed_domains", lambda: settings.egress_outer_domains),
         ("egress_ports", lambda: settings.egress_tcp_ports),
         ("dangerous_egress_resolver", lambda: settings.egress_test_resolver),
@@ -647,6 +667,13 @@ def _is_loopback(host: str) -> bool:
 
 def _words(text: str | None) -> list[str]:
     return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query or parts.fragment:
+        raise ValueError(f"{text!r} is no origin, which is written as https://example.com or http://localhost:3000")
+    return text.lower()
 
 
 def _port(text: str) -> int:

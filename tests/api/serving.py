@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 
 from atoll.operate.http_protocol import BoundedHttpProtocol
+from atoll.operate.websocket_protocol import MESSAGE_BYTES_MAX, BoundedWebSocketProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,9 @@ async def serving(
         host="127.0.0.1",
         port=0,
         http=http,
-        ws="none",
+        ws=BoundedWebSocketProtocol,
+        ws_max_size=MESSAGE_BYTES_MAX,
+        ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
         access_log=False,

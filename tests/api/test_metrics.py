@@ -50,6 +50,8 @@ def used(metrics: Metrics) -> Metrics:
     """Use every label once, so that each metric has a sample."""
     metrics.answered("GET", "/health", 200, 0.1)
     metrics.refused("machine")
+    with metrics.terminal() as counting:
+        counting.carried("in", 1)
     return metrics
 
 

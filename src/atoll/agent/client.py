@@ -8,16 +8,18 @@ from typing import Any, Final, Protocol, TypeVar
 from atoll.agent.archive import AgentUnpacked, ArchiveDownload, read_unpacked
 from atoll.agent.download import Download
 from atoll.agent.errors import AgentMisbehavedError
-from atoll.agent.exchange import Exchange, Frame, MakeRoom, frames_of, open_exchange, unlimited
+from atoll.agent.exchange import READ_BYTES, Exchange, Frame, MakeRoom, frames_of, open_exchange, unlimited
 from atoll.agent.fields import Fields, read_boolean, read_integer
 from atoll.agent.files import AgentContent, AgentFile, FileListing, ListingReader, is_data_path, read_file
 from atoll.agent.patience import Patience
 from atoll.agent.process import AgentProcessEvent, ProcessReader
 from atoll.agent.python import AgentPythonEvent, PythonReader
 from atoll.agent.shell import AgentShellEvent, ShellReader
+from atoll.agent.terminal import AgentTerminal, ListedTerminal, read_attached, read_terminals
 from atoll.agent.upload import FRAME_BYTES_MAX, Upload
 from atoll.guest.protocol import DATA_ROOT, PROTOCOL_VERSION, FrameType, encode
 from atoll.model.processes import NewProcess
+from atoll.model.terminals import TerminalSize
 from atoll.runtime.contract import Stream
 
 _NO_ENVIRONMENT: Final[Mapping[str, str]] = {}
@@ -137,6 +139,30 @@ class AgentClient:
         """Stop the call that runs; tells whether one did."""
         return read_boolean(await self._ask({"op": "interrupt"}), "interrupted")
 
+    async def open_terminal(
+        self,
+        terminal_id: str,
+        size: TerminalSize,
+        *,
+        terminals_max: int,
+        environment: Mapping[str, str] = _NO_ENVIRONMENT,
+    ) -> AgentTerminal:
+        """Start a shell in a new terminal and connect to it; refused as ``too_many`` where there are so many."""
+        request = {"op": "terminal_open", "terminals_max": terminals_max, "environment": dict(environment)}
+        return await self._attach(request, terminal_id, size)
+
+    async def attach_terminal(self, terminal_id: str, size: TerminalSize) -> AgentTerminal:
+        """Connect to a terminal instead of whoever is; refused as ``not_found``."""
+        return await self._attach({"op": "terminal_attach"}, terminal_id, size)
+
+    async def list_terminals(self) -> tuple[ListedTerminal, ...]:
+        """Give the terminals there are."""
+        return read_terminals(await self._ask({"op": "terminal_list"}))
+
+    async def close_terminal(self, terminal_id: str) -> bool:
+        """End a terminal; tells whether it was there."""
+        return read_boolean(await self._ask({"op": "terminal_close", "id": terminal_id}), "closed")
+
     async def trust(self, pem: str) -> None:
         """Have programs inside trust an authority, beside those that they trust already."""
         await self._ask({"op": "trust", "pem": pem})
@@ -216,6 +242,20 @@ class AgentClient:
         """Remove a file; tells whether it was there."""
         _require_data_path(path)
         return read_boolean(await self._ask({"op": "file_delete", "path": path}), "deleted")
+
+    async def _attach(self, request: Mapping[str, Any], terminal_id: str, size: TerminalSize) -> AgentTerminal:
+        exchange = await open_exchange(
+            self._dial,
+            {**request, "id": terminal_id, "columns": size.columns, "rows": size.rows},
+            send_s=self._patience.answer_s,
+            read_bytes_max=READ_BYTES,  # what one terminal holds in memory is all that it ever needs to
+        )
+        try:
+            read_attached(*await exchange.receive(until=_now() + self._patience.answer_s), terminal_id)
+        except BaseException:
+            await exchange.aclose()
+            raise
+        return AgentTerminal(exchange)
 
     async def _open(self, request: Mapping[str, Any], make_room: MakeRoom = unlimited) -> Exchange:
         return await open_exchange(self._dial, request, send_s=self._patience.answer_s, make_room=make_room)

@@ -20,8 +20,8 @@ from atoll.guest.protocol import (
 from atoll.runtime.contract import Stream
 
 # A large buffer costs more to get than a small answer to read; who has more to say fills the small one.
-_READ_BYTES: Final = 64 * 1024
-_READ_BYTES_MAX: Final = 512 * 1024
+READ_BYTES: Final = 64 * 1024
+READ_BYTES_MAX: Final = 512 * 1024
 
 Frame = tuple[FrameType, bytes]
 MakeRoom = Callable[[int], Awaitable[None]]
@@ -32,15 +32,20 @@ async def unlimited(_size: int) -> None:
 
 
 async def open_exchange(
-    dial: Callable[[], Awaitable[Stream]], request: Mapping[str, Any], *, send_s: float, make_room: MakeRoom = unlimited
+    dial: Callable[[], Awaitable[Stream]],
+    request: Mapping[str, Any],
+    *,
+    send_s: float,
+    make_room: MakeRoom = unlimited,
+    read_bytes_max: int = READ_BYTES_MAX,
 ) -> "Exchange":
-    """Dial, which bounds itself, and send the request within ``send_s`` seconds; ``make_room`` is the exchange's.
+    """Dial, which bounds itself, and send the request within ``send_s`` seconds; the rest is the exchange's.
 
     Raises what ``dial`` raises, ``AgentOverdueError``, and ``AgentRefusedError`` for a request that does not fit
     the protocol.
     """
     frame = _encode_request(request)
-    exchange = Exchange(await dial(), make_room, request)
+    exchange = Exchange(await dial(), make_room, request, read_bytes_max=read_bytes_max)
     try:
         with suppress(ConnectionError):  # what the agent said before it hung up is still to be received
             await exchange.send(frame, within_s=send_s)
@@ -56,18 +61,27 @@ class Exchange:
     ``fields`` are those of the request: a FAILURE can name no other.
 
     ``make_room`` is waited for with the number of bytes that came, before the next are read. What it raises comes out.
+    ``read_bytes_max`` is the most that is read at once.
     """
 
-    def __init__(self, stream: Stream, make_room: MakeRoom = unlimited, fields: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        make_room: MakeRoom = unlimited,
+        fields: Iterable[str] = (),
+        *,
+        read_bytes_max: int = READ_BYTES_MAX,
+    ) -> None:
         self._stream = stream
         self._make_room = make_room
         self._fields = frozenset(fields)
         self._room_waited_s = 0.0
         self._decoder = FrameDecoder()
         self._frames: deque[Frame] = deque()
-        self._read_bytes = _READ_BYTES
         self._is_overdue = False
         self._hanging_up: asyncio.Future[None] | None = None
+        self._read_bytes = READ_BYTES
+        self._read_bytes_max = read_bytes_max
 
     async def send(self, frame: bytes, *, within_s: float | None) -> None:
         """Send a frame; without ``within_s`` for as long as the agent does not read.
@@ -98,6 +112,13 @@ class Exchange:
             self.expect_end()
             raise self._read_failure(payload)
         return frame_type, payload
+
+    async def receive_some(self) -> list[Frame]:
+        """Give all frames that have come, at least one, whenever that is. Raises as ``receive`` does."""
+        frames = [await self.receive(until=None)]
+        while self._frames and self._frames[0][0] is not FrameType.FAILURE:
+            frames.append(self._frames.popleft())
+        return frames
 
     async def receive_result(self, *, until: float | None) -> Fields:
         """Give the RESULT that must be the next and last frame."""
@@ -137,7 +158,7 @@ class Exchange:
                 raise AgentOverdueError("the agent did not answer in time")
             if not data:
                 raise AgentGoneError("the agent hung up before its answer was complete")
-            self._read_bytes = _READ_BYTES_MAX if len(data) >= _READ_BYTES else _READ_BYTES
+            self._read_bytes = self._read_bytes_max if len(data) >= READ_BYTES else READ_BYTES
             await self._make_room_for(data)
             try:
                 self._frames.extend(self._decoder.feed(data))

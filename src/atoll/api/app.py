@@ -1,6 +1,6 @@
 """The ASGI application: all routes on given services."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ from atoll.api.routes import (
     processes,
     reference,
     shell_calls,
+    terminal,
 )
 from atoll.model.errors import BusyError
 from atoll.service.app import Services
@@ -59,15 +60,20 @@ _V1: Final = (
     processes.create_process,
     interrupt.interrupt_container,
     interrupt.restart_container,
+    terminal.list_terminals,
+    terminal.close_terminal,
 )
 
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
 
-def build_app(open_services: OpenServices, *, drain_timeout_s: float = 10.0) -> Edge:
+def build_app(
+    open_services: OpenServices, *, drain_timeout_s: float = 10.0, allowed_origins: Collection[str] = ()
+) -> Edge:
     """Give the application. Services are opened when it starts and closed when its last request was answered.
 
     ``drain_timeout_s`` bounds how long the end waits for requests that were cancelled and are still cleaning up.
+    ``allowed_origins`` are those of other servers' pages that may open WebSockets.
     """
     counted = Metrics()
 
@@ -88,7 +94,7 @@ def build_app(open_services: OpenServices, *, drain_timeout_s: float = 10.0) -> 
         openapi_config=None,
         request_class=ApiRequest,
         request_max_body_size=None,  # bodies are bounded where they are read, in our own words
-        state=State({METRICS: counted}),
+        state=State({METRICS: counted, terminal.ALLOWED_ORIGINS: frozenset(allowed_origins)}),
     )
     document = build_document(inner.routes, version=__version__)
     inner.state[reference.DOCUMENT] = msgspec.json.encode(document)
@@ -113,6 +119,7 @@ def _routes() -> list[ControllerRouterHandler]:
     return [
         Router("/v1", route_handlers=_V1, middleware=[KeyRequired]),
         Router("/", route_handlers=[metrics.metrics, mcp.mcp], middleware=[KeyRequired]),
+        Router("/v1", route_handlers=[terminal.terminal]),  # which asks for the key in its own way
         health.health,
         reference.openapi_document,
         reference.reference_page,

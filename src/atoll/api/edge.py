@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from litestar.enums import ScopeType
 from litestar.types import (
@@ -23,11 +23,15 @@ from litestar.types import (
     Scope,
     Send,
     WebSocketReceiveMessage,
+    WebSocketScope,
 )
 
 from atoll.api.errors import ClientGoneError, ErrorBody, Failure, failure_of
 from atoll.api.metrics import Metrics
 from atoll.api.scope import is_head, mark, method_of
+from atoll.api.upgrade import UpgradeAnswer
+
+S = TypeVar("S", HTTPScope, WebSocketScope)
 
 logger = logging.getLogger(__name__)
 
@@ -59,14 +63,18 @@ class Edge:
         self._idle.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; everything that is not HTTP goes through as it is."""
-        if scope["type"] != ScopeType.HTTP:
+        """Answer one request or serve one WebSocket; everything else goes through as it is."""
+        kind: str = scope["type"]
+        if kind not in (ScopeType.HTTP, ScopeType.WEBSOCKET):
             await self._app(scope, receive, send)
             return
         self._active += 1
         self._idle.clear()
         try:
-            await self._answer(_inner_scope(scope), receive, send)
+            if scope["type"] == ScopeType.WEBSOCKET:
+                await self._connect(_inner_scope(scope), receive, send)
+            else:
+                await self._answer(_inner_scope(scope), receive, send)
         finally:
             self._active -= 1
             if not self._active:
@@ -80,6 +88,11 @@ class Edge:
         except TimeoutError:
             return False
         return True
+
+    async def _connect(self, scope: WebSocketScope, receive: Receive, send: Send) -> None:
+        request_id = self._new_request_id()
+        mark(scope, request_id=request_id)
+        await self._app(scope, receive, UpgradeAnswer(scope, send, request_id).send)
 
     async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         started_at = self._clock()
@@ -169,9 +182,9 @@ class BrokenOffError(Exception):
     """An answer could not be finished; the connection must be closed so that the client sees it."""
 
 
-def _inner_scope(scope: HTTPScope) -> HTTPScope:
+def _inner_scope(scope: S) -> S:
     """Give the scope that the application sees: its own copy, under ``/v1`` whatever base path was used."""
-    inner = cast("HTTPScope", dict(scope))
+    inner = cast("S", dict(scope))
     path = scope["path"]
     if path.startswith(_AZURE_PREFIX) and path[len(_AZURE_PREFIX) :][:1] in ("", "/"):
         inner["path"] = path.removeprefix("/openai")

@@ -57,6 +57,7 @@ class Metrics:
             registry=registry,
         )
         self._calls = _Calls(registry)
+        self._terminals = _Terminals(registry)
         self._runtime = RuntimeFamilies()
         registry.register(self._runtime)
         self._egress = EgressFamilies()
@@ -86,6 +87,17 @@ class Metrics:
     def call(self, kind: CallKind) -> "CallCount":
         """Give what counts one call."""
         return CallCount(self._calls, kind, self._clock)
+
+    @contextmanager
+    def terminal(self) -> "Iterator[TerminalCount]":
+        """Count a connection to a terminal while the body serves it."""
+        terminals = self._terminals
+        counting = TerminalCount(terminals.carried)
+        with terminals.open.track_inprogress():
+            try:
+                yield counting
+            finally:
+                terminals.ended.labels(counting.ended).inc()
 
     def render(
         self, *, containers_running: int, runtime: RuntimeMetrics | None, egress: EgressCounts | None = None
@@ -163,6 +175,29 @@ class _Requests:
             self._bytes_in.inc(bytes_in)
         if bytes_out:
             self._bytes_out.inc(bytes_out)
+
+
+class TerminalCount:
+    """One connection to a terminal; ``ended`` is set to why it did, unless that is the end of the server."""
+
+    def __init__(self, carried: Callable[[Literal["in", "out"], int], None]) -> None:
+        self.ended = "server"
+        self.carried = carried
+
+
+class _Terminals:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.open = Gauge("atoll_terminal_connections_open", "Connections to terminals now.", registry=registry)
+        self.ended = Counter(
+            "atoll_terminal_connections", "Connections to terminals that ended, by why.", ("cause",), registry=registry
+        )
+        carried = Counter(
+            "atoll_terminal_bytes", "Bytes typed into terminals, and shown.", ("direction",), registry=registry
+        )
+        self._bytes = {"in": carried.labels("in"), "out": carried.labels("out")}
+
+    def carried(self, direction: Literal["in", "out"], size: int) -> None:
+        self._bytes[direction].inc(size)
 
 
 class _Calls:

@@ -31,7 +31,12 @@ class ApiRequest(Request[Project, Any, State]):
     @property
     def metrics(self) -> Metrics:
         """What the handlers count in."""
-        return cast("Metrics", self.app.state[METRICS])
+        return metrics_of(self.scope)
+
+
+def metrics_of(scope: Scope) -> Metrics:
+    """Give what the handlers count in."""
+    return cast("Metrics", scope["litestar_app"].state[METRICS])
 
 
 def services_of(scope: Scope) -> Services:

@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from atoll.model import terminals
 from atoll.model.containers import Container
 from atoll.model.egress_decision import EgressReason, EgressRecord
 from atoll.model.files import ContainerFile, File, FileSource
+from atoll.model.ids import created_at
 
 _Count = Annotated[int, Meta(ge=0)]
 _UnixSeconds = Annotated[int, Meta(description="Unix time in seconds.")]
@@ -143,6 +145,33 @@ class RestartedContainer(_Answer, frozen=True, kw_only=True):
     id: str
     object: Literal["container.restarted"] = "container.restarted"
     restarted: Literal[True] = True
+
+
+class Terminal(_Answer, frozen=True, kw_only=True):
+    """A shell on a terminal of its own, which goes on whether somebody is connected to it or not."""
+
+    id: str
+    object: Literal["container.terminal"] = "container.terminal"
+    created_at: _UnixSeconds
+    container_id: str
+    cols: Annotated[int, Meta(ge=1)]
+    rows: Annotated[int, Meta(ge=1)]
+    attached: Annotated[bool, Meta(description="Whether somebody is connected to it.")]
+
+
+class TerminalListResource(_Answer, frozen=True, kw_only=True):
+    """All terminals of a container, the oldest first."""
+
+    object: Literal["list"] = "list"
+    data: list[Terminal]
+
+
+class TerminalClosed(_Answer, frozen=True, kw_only=True):
+    """The terminal is gone."""
+
+    id: str
+    object: Literal["container.terminal.closed"] = "container.terminal.closed"
+    closed: Literal[True] = True
 
 
 class EgressDecision(_Answer, frozen=True, kw_only=True):
@@ -600,6 +629,18 @@ def egress_decision(record: EgressRecord) -> EgressDecision:
         reason=record.reason.value,
         bytes_sent=record.bytes_sent,
         bytes_received=record.bytes_received,
+    )
+
+
+def terminal(found: terminals.Terminal) -> Terminal:
+    """Write a terminal as on the wire."""
+    return Terminal(
+        id=found.id,
+        created_at=created_at("term_", found.id),
+        container_id=found.container_id,
+        cols=found.size.columns,
+        rows=found.size.rows,
+        attached=found.is_attached,
     )
 
 

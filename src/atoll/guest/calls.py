@@ -48,12 +48,12 @@ class _Call:
 class Calls:
     """The queue of calls, and what acts on the running one."""
 
-    def __init__(self, reactor: Reactor, options: Options, room: Room) -> None:
+    def __init__(self, reactor: Reactor, options: Options, room: Room, forks: ForkClient) -> None:
         self._reactor = reactor
         self._options = options
         self._room = room
         self._drains = Drains(reactor)
-        self._forks = ForkClient(options, reactor)
+        self._forks = forks
         self._pid_count = PidCount()
         self._python = Python(reactor, options, self._drains)
         self._waiting: deque[_Call] = deque()

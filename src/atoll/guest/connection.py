@@ -10,7 +10,7 @@ from atoll.guest.reactor import HANGUP, READ, WRITE, Reactor
 
 _READ_BYTES: Final = 64 * 1024
 _WRITE_BYTES: Final = 256 * 1024
-_HIGH_WATER_BYTES: Final = 512 * 1024
+HIGH_WATER_BYTES: Final = 512 * 1024
 
 
 class Connection:
@@ -21,7 +21,8 @@ class Connection:
     The connection ends with its first result, unless ``is_kept`` was set: then the next ``REQUEST`` may come.
     ``on_request`` gets the request's payload. ``on_hangup`` is set by the operation and called at most once, when
     the host goes away before the result is out. ``on_partial`` is called when a request has grown and is not whole
-    yet; it may close this connection. ``on_drained`` is called when ``is_congested`` turns false.
+    yet; it may close this connection. ``on_drained`` is called when ``is_congested`` turns false, which an operation
+    may have counted from less (``high_water_bytes``).
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Connection:
         self.decoder = FrameDecoder()
         self.is_closed = False
         self.is_kept = False
+        self.high_water_bytes = HIGH_WATER_BYTES
         self._sock = sock
         self._fd = sock.fileno()
         self._reactor = reactor
@@ -55,7 +57,7 @@ class Connection:
     @property
     def is_congested(self) -> bool:
         """Whether the host is slow to read; producers should wait for ``on_drained``."""
-        return len(self._out) >= _HIGH_WATER_BYTES
+        return len(self._out) >= self.high_water_bytes
 
     def send(self, frame: bytes) -> None:
         """Queue a frame; it leaves with all others of this turn. After a hang-up or the end it is dropped."""

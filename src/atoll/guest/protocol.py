@@ -20,10 +20,20 @@ Operations, their fields and their results:
                 "stderr", "bytes": n}``; RESULT ``{"outcome": {"type": "exit", "exit_code": n} | {"type": "signal",
                 "signal": n} | {"type": "timeout"} | {"type": "interrupted"}, "made_room": bool, "pids_taken": n}``.
                 Runs beside calls and other processes. A program that cannot be started is a FAILURE with ``field``.
+``terminal_open`` ``id, columns, rows, environment, terminals_max`` -> starts a shell on a terminal of its own, and
+                goes on as the next does
+``terminal_attach`` ``id, columns, rows`` -> ``EVENT {"event": "attached", "id": str}``, then ``DATA`` both ways: what
+                was shown last, what is shown, and what is typed. From the host also ``REQUEST {"op": "resize",
+                "columns": n, "rows": n}`` and ``{"op": "signal", "signal": "INT"}`` for the program in the foreground.
+                RESULT ``{"reason": "exited", "exit_code": n | null, "signal": n | null}`` when the shell ended, else
+                ``{"reason": R}`` with R one of ``taken_over`` (by a newer connection), ``closed``, ``restarted``,
+                ``failed``. Hanging up only disconnects: the terminal goes on.
+``terminal_list`` -> RESULT ``{"terminals": [{"id": str, "columns": n, "rows": n, "attached": bool}...]}``
+``terminal_close`` ``id`` -> RESULT ``{"closed": bool}``
 ``interrupt``   -> RESULT ``{"interrupted": bool}``: stops the call that runs, if one does
 ``warm``        ``modules`` -> RESULT ``{}``: starts the Python and lets it import these, before any call. Nothing of it
                 is seen later; a module that cannot be imported is left out, a Python that runs is left alone
-``restart``     -> RESULT ``{}``: ends every process of people's code; the next call has a fresh Python
+``restart``     -> RESULT ``{}``: ends every process of people's code, terminals too; the next call has a fresh Python
 ``files_list``  -> ``EVENT {"event": "files", "files": [FILE...]}`` in batches; RESULT ``{"complete": bool}``
 ``file_put``    ``path``, ``exclusive`` (refuse to replace), then ``DATA``... ``END`` -> RESULT FILE. Nothing is
                 seen at ``path`` before the last byte is on disk; a hang-up before ``END`` leaves what was there.
@@ -70,6 +80,7 @@ FAILURE_CODES: Final = frozenset(
         "too_large",
         "internal",
         "bad_archive",
+        "too_many",
     }
 )
 

@@ -1,5 +1,7 @@
 """Reads what the host asks for: typed, bounded, and refused when it makes no sense."""
 
+import re
+import signal
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -19,6 +21,17 @@ _VARIABLES_MAX: Final = 1_000
 _ARGUMENTS_MAX: Final = 10_000
 _ENTRIES_MAX: Final = 10_000_000
 _PEM_CHARS_MAX: Final = 16 * 1024
+_TERMINALS_MAX: Final = 10_000
+_CHARACTERS_MAX: Final = 1000
+_TERMINAL_ID: Final = re.compile(r"[a-z]+_[0-9a-f]{1,64}")
+_SIGNALS: Final = {
+    "INT": signal.SIGINT,
+    "QUIT": signal.SIGQUIT,
+    "TSTP": signal.SIGTSTP,
+    "TERM": signal.SIGTERM,
+    "KILL": signal.SIGKILL,
+    "HUP": signal.SIGHUP,
+}
 
 
 class RequestError(ValueError):
@@ -91,6 +104,24 @@ def read_archive(fields: dict[str, Any]) -> ArchiveRequest:
     return ArchiveRequest(folder_parts_of(fields.get("path")), _number(fields, "entries_max", 1, _ENTRIES_MAX))
 
 
+@dataclass(frozen=True, slots=True)
+class TerminalSize:
+    """Of a terminal, in characters."""
+
+    columns: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalRequest:
+    """Fields of ``terminal_open`` and ``terminal_attach``, which has no use for the last two."""
+
+    id: str
+    size: TerminalSize
+    environment: dict[str, str]
+    terminals_max: int
+
+
 def read_python(fields: dict[str, Any]) -> PythonRequest:
     """Raises ``RequestError``."""
     return PythonRequest(
@@ -145,6 +176,35 @@ def read_process(fields: dict[str, Any]) -> ProcessRequest:
     )
 
 
+def read_terminal(fields: dict[str, Any]) -> TerminalRequest:
+    """Raises ``RequestError``."""
+    terminals_max = 0
+    if fields.get("op") == "terminal_open":
+        terminals_max = _number(fields, "terminals_max", 0, _TERMINALS_MAX)
+    return TerminalRequest(read_terminal_id(fields), _size(fields), _environment(fields), terminals_max)
+
+
+def read_terminal_id(fields: dict[str, Any]) -> str:
+    """Give ``id``. Raises ``RequestError``."""
+    terminal_id = _text(fields, "id")
+    if not _TERMINAL_ID.fullmatch(terminal_id):
+        raise RequestError("id must be a terminal's")
+    return terminal_id
+
+
+def read_terminal_order(fields: dict[str, Any]) -> TerminalSize | signal.Signals:
+    """Give the new size, or the signal, that a terminal is sent while it is in use. Raises ``RequestError``."""
+    match fields.get("op"):
+        case "resize":
+            return _size(fields)
+        case "signal":
+            number = _SIGNALS.get(_text(fields, "signal"))
+            if number is None:
+                raise RequestError(f"signal must be one of {', '.join(_SIGNALS)}")
+            return number
+    raise RequestError("a terminal that is in use takes resize and signal")
+
+
 def read_trust(fields: dict[str, Any]) -> str:
     """Give ``pem`` of ``trust``. Raises ``RequestError``."""
     pem = _text(fields, "pem")
@@ -165,6 +225,10 @@ def read_put(fields: dict[str, Any]) -> PutRequest:
     if not isinstance(exclusive, bool):
         raise RequestError("exclusive must be true or false")
     return PutRequest(_text(fields, "path"), exclusive)
+
+
+def _size(fields: dict[str, Any]) -> TerminalSize:
+    return TerminalSize(_number(fields, "columns", 1, _CHARACTERS_MAX), _number(fields, "rows", 1, _CHARACTERS_MAX))
 
 
 def _environment(fields: dict[str, Any]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from atoll.guest.calls import Calls
 from atoll.guest.connection import Connection
+from atoll.guest.fork_client import ForkClient
 from atoll.guest.options import Options
 from atoll.guest.paths import PathError, parts_of
 from atoll.guest.protocol import PROTOCOL_VERSION, FrameType, ProtocolError, decode_json, encode_json
@@ -20,11 +21,14 @@ from atoll.guest.requests import (
     read_put,
     read_python,
     read_shell,
+    read_terminal,
+    read_terminal_id,
     read_trust,
     read_warm,
 )
 from atoll.guest.room import Room
 from atoll.guest.spawn import become, fork
+from atoll.guest.terminals import Terminals
 from atoll.guest.transfer import Peer, carry_out, delete, get, put
 from atoll.guest.tree import FoundFile, Walk, walk_in_slices
 from atoll.guest.trusted_roots import trust
@@ -47,7 +51,9 @@ class Server:
         self._connections: set[Connection] = set()
         self._transfers: set[int] = set()
         self._is_accepting = False
-        self._calls = Calls(reactor, options, Room(reactor, options.people, self._transfers.__contains__))
+        forks = ForkClient(options, reactor)
+        self._calls = Calls(reactor, options, Room(reactor, options.people, self._transfers.__contains__), forks)
+        self._terminals = Terminals(reactor, options, forks)
         listener.setblocking(False)
         self._accept_more()
 
@@ -111,11 +117,11 @@ class Server:
             case "interrupt":
                 connection.finish(FrameType.RESULT, {"interrupted": self._calls.interrupt()})
             case "trust":
-                if self._options.people.uid is None:
-                    raise RequestError("without walls there is nothing in here that could trust for itself")
-                trust(read_trust(fields))
-                connection.finish(FrameType.RESULT, {})
+                self._trust(connection, fields)
+            case "terminal_open" | "terminal_attach" | "terminal_list" | "terminal_close":
+                self._terminal(connection, fields)
             case "restart":
+                self._terminals.close_all("restarted")
                 self._calls.restart(connection)
             case "files_list":
                 self._list_files(connection)
@@ -123,6 +129,23 @@ class Server:
                 self._transfer(connection, fields)
             case other:
                 raise RequestError(f"unknown op {str(other)[:64]!r}")
+
+    def _trust(self, connection: Connection, fields: dict[str, Any]) -> None:
+        if self._options.people.uid is None:
+            raise RequestError("without walls there is nothing in here that could trust for itself")
+        trust(read_trust(fields))
+        connection.finish(FrameType.RESULT, {})
+
+    def _terminal(self, connection: Connection, fields: dict[str, Any]) -> None:
+        match fields["op"]:
+            case "terminal_open":
+                self._terminals.open(read_terminal(fields), connection)
+            case "terminal_attach":
+                self._terminals.attach(read_terminal(fields), connection)
+            case "terminal_list":
+                self._terminals.list(connection)
+            case _:
+                self._terminals.close(read_terminal_id(fields), connection)
 
     def _list_files(self, connection: Connection) -> None:
         walk = Walk(self._options.people.data_dir)

@@ -6,6 +6,7 @@ import fcntl
 import os
 import resource
 import signal
+import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NoReturn
 
@@ -95,7 +96,10 @@ def execute(argv: Sequence[str], fds: Mapping[int, int], people: People) -> None
 
 
 def launch(program: Program, fds: Mapping[int, int], people: People) -> None:
-    """In a forked child: become a program of people's code, or say on ``REPORT_FD``, one of ``fds``, why not."""
+    """In a forked child: become a program of people's code, or say on ``REPORT_FD``, one of ``fds``, why not.
+
+    A terminal that is its standard input becomes its session's own.
+    """
     _become_people(fds, people)
     os.set_inheritable(REPORT_FD, False)
     environment = people.environment | program.environment
@@ -145,6 +149,8 @@ def complaint(error: object) -> bytes:
 def _become_people(fds: Mapping[int, int], people: People) -> None:
     os.setsid()
     place_descriptors(fds)
+    if 0 in fds and os.isatty(0):
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     _limit(people)
     _drop(people)
     _LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

@@ -15,6 +15,7 @@ RefusalReason = Literal[
     "project_containers",
     "calls_waiting",
     "container_busy",
+    "terminals",
     "machine",
 ]
 """What there is no room in, for whoever watches: see the reference of metrics. ``machine`` is anything else."""

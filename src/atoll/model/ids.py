@@ -20,8 +20,9 @@ SandboxId = NewType("SandboxId", str)
 CallId = NewType("CallId", str)
 ProcessId = NewType("ProcessId", str)
 EgressId = NewType("EgressId", str)
+TerminalId = NewType("TerminalId", str)
 
-Prefix = Literal["cntr_", "cfile_", "file-", "proj_", "key_", "sbx_", "ci_", "sho_", "proc_", "egr_"]
+Prefix = Literal["cntr_", "cfile_", "file-", "proj_", "key_", "sbx_", "ci_", "sho_", "proc_", "egr_", "term_"]
 
 HEX_DIGITS: Final[dict[Prefix, int]] = {
     "cntr_": 48,
@@ -34,6 +35,7 @@ HEX_DIGITS: Final[dict[Prefix, int]] = {
     "sho_": 48,
     "proc_": 48,
     "egr_": 32,
+    "term_": 32,
 }
 _PATTERNS: Final[dict[Prefix, re.Pattern[str]]] = {
     prefix: re.compile(rf"{re.escape(prefix)}[0-9a-f]{{{digits}}}") for prefix, digits in HEX_DIGITS.items()

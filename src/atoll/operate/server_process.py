@@ -16,6 +16,7 @@ from atoll.operate.http_protocol import BoundedHttpProtocol
 from atoll.operate.logs import configure_logging
 from atoll.operate.system_user import become, end_with_parent
 from atoll.operate.task import Task
+from atoll.operate.websocket_protocol import MESSAGE_BYTES_MAX, PING_S, PONG_S_MAX, BoundedWebSocketProtocol
 from atoll.settings import Settings
 
 _KEEP_ALIVE_S: Final = 75
@@ -54,7 +55,11 @@ def _uvicorn_config(app: Callable[..., Any], settings: Settings) -> uvicorn.Conf
         app,
         loop="uvloop",
         http=BoundedHttpProtocol,
-        ws="none",
+        ws=BoundedWebSocketProtocol,
+        ws_max_size=MESSAGE_BYTES_MAX,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PONG_S_MAX,
+        ws_per_message_deflate=False,  # it holds a window for each connection, and a bomb takes little to send
         lifespan="on",
         log_config=None,
         access_log=False,

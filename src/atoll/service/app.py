@@ -25,6 +25,7 @@ from atoll.service.processes import Processes
 from atoll.service.sandboxes import Sandboxes
 from atoll.service.secrets import Secrets
 from atoll.service.signals import Signals
+from atoll.service.terminals import Terminals
 from atoll.store import container_files, containers, egress_decisions, files
 from atoll.store.database import Database, open_database
 from atoll.vault.key import VaultKey
@@ -41,6 +42,7 @@ class Services:
     egress: Egress
     calls: Calls
     processes: Processes
+    terminals: Terminals
     answers: AnswerRoom
     keys: Keys
     limits: ServiceLimits
@@ -161,6 +163,7 @@ def _put_together(
             limits=limits,
         ),
         processes=Processes(ids=ids, access=access, sandboxes=sandboxes, secrets=secrets, limits=limits),
+        terminals=Terminals(ids=ids, access=access, sandboxes=sandboxes, secrets=secrets, limits=limits),
         answers=AnswerRoom(limits.answers_bytes_max, one_answer_bytes_max(limits.output_bytes_max)),
         keys=Keys(database=database, ids=ids, clock=clock, limits=limits),
         limits=limits,

@@ -35,6 +35,9 @@ class ServiceLimits:
     calls_waiting_max: int = 32
     processes_max: int = 16
     stdin_bytes_max: int = 8 * _MIB
+    terminals_max: int = 1_000
+    terminals_per_container_max: int = 8
+    terminal_input_timeout_s: float = 15.0
 
     upload_bytes_max: int = 512 * _MIB
     archive_bytes_max: int = 2 * 1024 * _MIB

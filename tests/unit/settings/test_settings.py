@@ -255,6 +255,8 @@ def test_every_number_has_its_unit_in_its_name() -> None:
     )
     counted = {"port", "pids_max", "cpus", "sandboxes_max", "files_per_container_max", "commands_max"}
     counted |= {
+        "terminals_max",
+        "terminals_per_container_max",
         "containers_per_project_max",
         "calls_waiting_max",
         "processes_max",
