@@ -579,7 +579,10 @@ def _parse_float(raw: object) -> float:
 
 def _parse_path(raw: str) -> Path:
     """Give an absolute path without touching the disk, so that a later change of directory cannot move it."""
-    return Path(os.path.abspath(Path(raw).expanduser()))  # noqa: PTH100 - resolve() would follow symbolic links
+    try:
+        return Path(os.path.abspath(Path(raw).expanduser()))  # noqa: PTH100 - resolve() would follow symbolic links
+    except RuntimeError as error:  # ~name, where there is nobody of that name
+        raise _UnusableError from error
 
 
 def _check_bounds(value: object, description: Description) -> None:

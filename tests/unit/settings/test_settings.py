@@ -4,7 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atoll.model.domain_pattern import DomainPattern
@@ -217,6 +217,7 @@ def test_a_size_reads_back_as_it_was_written(name: str, size: int) -> None:
     assert parse(name, size, "test") == size
 
 
+@example("data_dir", "~nobody of that name")
 @given(st.sampled_from(sorted(DESCRIPTIONS)), st.text())
 def test_any_text_is_a_value_or_a_settings_error(name: str, text: str) -> None:
     try:
