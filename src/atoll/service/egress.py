@@ -23,6 +23,9 @@ _PAGE_LIMIT_MAX: Final = 100
 _UNWRITTEN_MAX: Final = 10_000
 _BATCH_MAX: Final = 500
 _FAILURE_PAUSE_S: Final = 1.0
+# Decisions come one by one; written so, each would cost a transaction while connections want the CPU.
+_GATHERING_S: Final = 0.1
+_LAST_WRITE_S_MAX: Final = 2.0
 
 
 class Feed(Protocol):
@@ -110,18 +113,16 @@ class Egress:
         if self._feed is None:
             yield
             return
-        tasks = [
-            asyncio.create_task(self._feed.run(self._heard), name="hear decisions"),
-            asyncio.create_task(self._write(), name="keep decisions"),
-        ]
+        hearing = asyncio.create_task(self._feed.run(self._heard), name="hear decisions")
+        writing = asyncio.create_task(self._write(), name="keep decisions")
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                with suppress(asyncio.CancelledError):
-                    await task
+            await _end(hearing)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WRITE_S_MAX):
+                    await self._unwritten.join()
+            await _end(writing)
 
     async def _settle(self) -> None:
         if self._feed is not None:
@@ -138,6 +139,7 @@ class Egress:
     async def _write(self) -> None:
         while True:
             batch = [await self._unwritten.get()]
+            await asyncio.sleep(_GATHERING_S)
             while len(batch) < _BATCH_MAX and not self._unwritten.empty():
                 batch.append(self._unwritten.get_nowait())
             try:
@@ -177,3 +179,9 @@ class Egress:
             bytes_sent=decision.bytes_sent,
             bytes_received=decision.bytes_received,
         )
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from atoll.model.calls import CommandOutput, ShellCall
@@ -9,6 +10,7 @@ from atoll.model.containers import NewContainer
 from atoll.model.egress_decision import EgressCounts, EgressDecision, EgressReason
 from atoll.model.ids import SandboxId
 from atoll.model.network_policy import NetworkPolicy
+from atoll.model.pages import PageQuery
 from atoll.service.app import open_services
 from atoll.service.limits import ServiceLimits
 from tests.unit.service.fake_sandboxes import FakeRuntime
@@ -60,6 +62,26 @@ async def test_refusals_to_a_sandbox_that_was_made_for_the_call(tmp_path: Path) 
         told = "".join([event.stderr async for event in call if isinstance(event, CommandOutput)])
         assert runtime.only.id != container.sandbox_id
         assert "refused.example.com" in told
+    await runtime.aclose()
+
+
+async def test_what_was_decided_last_before_the_end_is_kept(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    feed = RefusingFeed(runtime)
+    opened = partial(
+        open_services,
+        database_url=f"sqlite:///{tmp_path}/atoll.db",
+        blobs_url=f"file://{tmp_path}/blobs",
+        runtime=runtime,
+        limits=ServiceLimits(),
+    )
+    async with opened(egress_feed=feed) as services:
+        project = (await services.keys.ensure("a test's own secret")).project_id
+        container = await services.containers.create(project, NewContainer(name="c", network_policy=POLICY))
+        await feed.settle()
+    async with opened() as services:
+        page = await services.egress.list(project, container.id, PageQuery())
+        assert [record.name for record in page.items] == ["refused.example.com"]
     await runtime.aclose()
 
 
