@@ -257,7 +257,9 @@ def _is_yes(pid: int, ancestor: int) -> bool:
 
 
 def test_a_program_that_does_not_read_holds_up_who_types(agent: Agent, screen: Screen) -> None:
-    screen.type("stty raw -echo; sleep 1000\n").wait_for("sleep 1000\r\n")
+    program = f"sleep 1{os.getpid()}"  # its own among those of tests that run beside this one
+    screen.type(f"stty raw -echo; {program}\n").wait_for(f"{program}\r\n")
+    wait_until(lambda: program in _programs(agent), what="the program")
     screen.call.socket.settimeout(0.5)
     with pytest.raises(TimeoutError):
         screen.type(b"x" * 10_000_000)
@@ -265,12 +267,12 @@ def test_a_program_that_does_not_read_holds_up_who_types(agent: Agent, screen: S
     wait_until(lambda: not listed(agent)[0]["attached"], what="a terminal that nobody has")
     again = attached(agent)
     again.order(op="signal", signal="INT")
-    wait_until(lambda: "sleep" not in _programs(agent), what="the end of the program")
+    wait_until(lambda: program not in _programs(agent), what="the end of the program")
     assert agent.is_well()
 
 
-def _programs(agent: Agent) -> str:
-    return agent.shell("ps -eo comm --ppid $(ps -o ppid= $$)").stdout
+def _programs(agent: Agent) -> list[str]:
+    return agent.shell("ps -eo args").stdout.splitlines()
 
 
 def test_much_that_is_typed_arrives(agent: Agent, screen: Screen) -> None:
