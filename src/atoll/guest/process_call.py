@@ -4,7 +4,6 @@ It ends when its process ends and what was written by then has been read; backgr
 on, and what they write later is thrown away.
 """
 
-import functools
 import grp
 import os
 import signal
@@ -21,13 +20,13 @@ from atoll.guest.pid_count import PidCount
 from atoll.guest.process_input import ProcessInput
 from atoll.guest.processes import signal_group
 from atoll.guest.program import REPORT_BYTES_MAX, REPORT_FD, NotStarted
+from atoll.guest.program_pipes import ProgramPipes
 from atoll.guest.protocol import TEXT_BYTES_MAX, FrameType, encode, encode_json
 from atoll.guest.reactor import READ, ChildEnd, Reactor, Timer
 from atoll.guest.requests import ProcessRequest, RequestError, StopReason
 from atoll.guest.room import Room
 
 GRACE_S: Final = 2.0
-_TURN_BYTES: Final = 256 * 1024
 _FRAMES: Final = {STDOUT: FrameType.STDOUT, STDERR: FrameType.STDERR}
 _NAMES: Final = {STDOUT: "stdout", STDERR: "stderr"}
 
@@ -62,12 +61,10 @@ class ProcessCall:
         self._pid: int | None = None
         self._end: ChildEnd | None = None
         self._report: int | None = None
-        self._pipes: dict[int, int] = {}
-        self._left: dict[int, int] = {}  # once it has ended: what is still to be read of each open pipe
+        self._pipes: ProgramPipes | None = None
         self._made_room = False
         self._stopped_for: StopReason | None = None
         self._timer: Timer | None = None
-        self._resume: Timer | None = None
         self._is_over = False
 
     @property
@@ -132,7 +129,14 @@ class ProcessCall:
         finally:
             for fd in theirs.values():
                 os.close(fd)
-        self._pipes = {STDOUT: ours[0], STDERR: ours[1]}
+        self._pipes = ProgramPipes(
+            {STDOUT: ours[0], STDERR: ours[1]},
+            reactor=self._reactor,
+            must_wait=self._must_wait,
+            on_data=lambda stream, data: self._send(stream, self._output.write(data, stream)),
+            on_ready=self._go_on,
+            on_error=self.failed,
+        )
         self._report = report
 
     def _watch_report(self) -> None:
@@ -171,41 +175,18 @@ class ProcessCall:
             signal_group(self._pid, signal.SIGKILL)  # the group may have more than its leader in it
         if self._is_over:
             return
-        self._left = {stream: pipes.pending(fd) for stream, fd in self._pipes.items()}
+        if self._pipes is not None:
+            self._pipes.ended()
         self._read_report()
         if self._input is not None:
             self._input.close()
         self._go_on()
 
     def _go_on(self) -> None:
-        if self._is_over or self._pid is None or self._report is not None:
+        if self._is_over or self._pipes is None or self._report is not None:
             return
-        for stream in list(self._pipes):
-            self._read(stream)
-        if self._end is not None and not any(self._left.values()):
+        if self._pipes.read():
             self._finish()
-        else:
-            self._watch()
-
-    def _read(self, stream: int) -> None:
-        room = _TURN_BYTES
-        while room > 0 and not self._must_wait():
-            wanted = min(room, pipes.READ_BYTES)
-            if self._end is not None:
-                wanted = min(wanted, self._left[stream])
-            if wanted == 0:
-                return
-            data = pipes.read(self._pipes[stream], wanted)
-            if not data:
-                if data == b"":
-                    self._close_pipe(stream)
-                elif self._end is not None:
-                    self._left[stream] = 0
-                return
-            if self._end is not None:
-                self._left[stream] -= len(data)
-            room -= len(data)
-            self._send(stream, self._output.write(data, stream))
 
     def _send(self, stream: int, data: bytes) -> None:
         for start in range(0, len(data), TEXT_BYTES_MAX):
@@ -213,26 +194,6 @@ class ProcessCall:
 
     def _must_wait(self) -> bool:
         return self._connection.is_congested and self._stopped_for is None
-
-    def _close_pipe(self, stream: int) -> None:
-        fd = self._pipes.pop(stream)
-        self._unwatch(fd)
-        os.close(fd)
-        self._left.pop(stream, None)
-
-    def _watch(self) -> None:
-        events = 0 if self._must_wait() or self._resume is not None else READ
-        for fd in self._pipes.values():
-            self._reactor.watch(fd, events, functools.partial(self._on_output, fd), self.failed)
-
-    def _on_output(self, fd: int, _events: int) -> None:
-        if pipes.pending(fd) < pipes.SMALL_READ_BYTES:
-            self._resume = self._reactor.call_later(pipes.SMALL_PAUSE_S, self._end_pause, self.failed)
-        self._go_on()
-
-    def _end_pause(self) -> None:
-        self._resume = None
-        self._go_on()
 
     def _finish(self) -> None:
         for rest in self._output.finish():
@@ -268,25 +229,19 @@ class ProcessCall:
         """Let go of everything; whoever still writes is read on."""
         self._is_over = True
         self._connection.on_drained = None
-        for timer in (self._timer, self._resume):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._close_report()
-        for fd in self._pipes.values():
-            self._unwatch(fd)
-            self._drains.add(fd)
-        self._pipes.clear()
+        if self._pipes is not None:
+            self._pipes.let_go(self._drains)
         if self._input is not None:
             self._input.close()
 
     def _close_report(self) -> None:
         fd, self._report = self._report, None
         if fd is not None:
-            self._unwatch(fd)
+            self._reactor.watch(fd, 0, lambda _events: None, self.failed)
             os.close(fd)
-
-    def _unwatch(self, fd: int) -> None:
-        self._reactor.watch(fd, 0, lambda _events: None, self.failed)
 
     def _signal(self, number: int) -> None:
         if self.is_alive and self._pid is not None:

@@ -4,7 +4,6 @@ A command ends when its ``bash`` ends and what it wrote by then has been read; b
 pipes go on, and what they write later is thrown away.
 """
 
-import functools
 import os
 import signal
 from collections.abc import Callable
@@ -18,8 +17,9 @@ from atoll.guest.network_hint import NETWORK_HINT, NetworkHint
 from atoll.guest.output import STDERR, STDOUT, BoundedOutput
 from atoll.guest.pid_count import PidCount
 from atoll.guest.processes import signal_group
+from atoll.guest.program_pipes import ProgramPipes
 from atoll.guest.protocol import FrameType, encode_json
-from atoll.guest.reactor import READ, ChildEnd, Reactor, Timer
+from atoll.guest.reactor import ChildEnd, Reactor, Timer
 from atoll.guest.requests import ShellRequest, StopReason
 from atoll.guest.room import FULL_NOTE, Room
 from atoll.guest.streams import send_text
@@ -28,7 +28,6 @@ GRACE_S: Final = 2.0
 _SHELL: Final = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
 _ENV: Final = "/usr/bin/env"
 _SCRIPT_FD: Final = 3
-_TURN_BYTES: Final = 256 * 1024
 # A short command's output is read when it ends: to be woken for it and again for the end would take longer.
 _FIRST_PAUSE_S: Final = 0.005
 _FRAMES: Final = {STDOUT: FrameType.STDOUT, STDERR: FrameType.STDERR}
@@ -38,27 +37,13 @@ _ARGUMENT_BYTES_MAX: Final = 100 * 1024
 
 
 class _Command:
-    """A running command; ``left`` counts what is still to be read of each open pipe once the process has ended."""
+    """A command that was started."""
 
-    def __init__(self, text: str, forks: ForkClient, environment: dict[str, str]) -> None:
-        outs, outs_end = pipes.make_pipe()
-        errs, errs_end = pipes.make_pipe()
-        self.pipes = {STDOUT: outs, STDERR: errs}
-        self.left: dict[int, int] | None = None
+    def __init__(self, pid: int, output: ProgramPipes) -> None:
+        self.pid = pid
+        self.output = output
+        self.is_alive = True
         self.exit_code: int | None = None
-        try:
-            self.pid = _start(text, {1: outs_end, 2: errs_end}, forks, _shell(environment))
-        except OSError:
-            os.close(outs)
-            os.close(errs)
-            raise
-        finally:
-            os.close(outs_end)
-            os.close(errs_end)
-
-    @property
-    def is_over(self) -> bool:
-        return self.left is not None and not any(self.left.values())
 
 
 def _shell(environment: dict[str, str]) -> list[str]:
@@ -109,14 +94,13 @@ class ShellCall:
         self._command: _Command | None = None
         self._stopped_for: StopReason | None = None
         self._timer: Timer | None = None
-        self._resume: Timer | None = None
         self._has_ended = False
         self._begin_output()
 
     @property
     def is_alive(self) -> bool:
         """Whether a command's process runs now."""
-        return self._command is not None and self._command.left is None
+        return self._command is not None and self._command.is_alive
 
     def start(self) -> None:
         """Begin; the time limit for all commands together counts from here."""
@@ -159,17 +143,40 @@ class ShellCall:
         if self._stopped_for is not None:
             self._end_command(None)
             return
-        self._command = _Command(self._request.commands[self._index], self._forks, self._request.environment)
+        self._command = self._launch(self._request.commands[self._index])
         self._reactor.watch_child(self._command.pid, self._on_exit, self.failed)
-        self._pause(_FIRST_PAUSE_S)
-        self._watch(self._command)
+        self._command.output.pause(_FIRST_PAUSE_S)
+
+    def _launch(self, text: str) -> _Command:
+        """Start a command. Raises ``OSError`` when there is no room for it, and then holds nothing."""
+        outs, outs_end = pipes.make_pipe()
+        errs, errs_end = pipes.make_pipe()
+        try:
+            pid = _start(text, {1: outs_end, 2: errs_end}, self._forks, _shell(self._request.environment))
+        except OSError:
+            os.close(outs)
+            os.close(errs)
+            raise
+        finally:
+            os.close(outs_end)
+            os.close(errs_end)
+        output = ProgramPipes(
+            {STDOUT: outs, STDERR: errs},
+            reactor=self._reactor,
+            must_wait=self._must_wait,
+            on_data=self._on_data,
+            on_ready=self._go_on,
+            on_error=self.failed,
+        )
+        return _Command(pid, output)
 
     def _on_exit(self, end: ChildEnd) -> None:
         command = self._command
         if command is None:
             return
         command.exit_code = end.shell_code if self._stopped_for is None else None
-        command.left = {stream: pipes.pending(fd) for stream, fd in command.pipes.items()}
+        command.is_alive = False
+        command.output.ended()
         if self._stopped_for is not None:
             signal_group(command.pid, signal.SIGKILL)
         self._go_on()
@@ -178,83 +185,17 @@ class ShellCall:
         command = self._command
         if command is None:
             return
-        for stream in list(command.pipes):
-            self._read(command, stream)
-        if command.is_over:
+        if command.output.read():
             self._command = None
-            self._let_go(command)
+            command.output.let_go(self._drains)
             self._end_command(command.exit_code)
-        else:
-            self._watch(command)
 
-    def _read(self, command: _Command, stream: int) -> None:
-        room = _TURN_BYTES
-        while room > 0 and not self._must_wait():
-            wanted = min(room, pipes.READ_BYTES)
-            if command.left is not None:
-                wanted = min(wanted, command.left[stream])
-            if wanted == 0:
-                return
-            data = pipes.read(command.pipes[stream], wanted)
-            if not data:
-                if data == b"":
-                    self._close_pipe(command, stream)
-                elif command.left is not None:
-                    command.left[stream] = 0
-                return
-            if command.left is not None:
-                command.left[stream] -= len(data)
-            room -= len(data)
-            self._hints[stream].read(data)
-            send_text(self._connection, _FRAMES[stream], self._output.write(data, stream))
+    def _on_data(self, stream: int, data: bytes) -> None:
+        self._hints[stream].read(data)
+        send_text(self._connection, _FRAMES[stream], self._output.write(data, stream))
 
     def _must_wait(self) -> bool:
         return self._connection.is_congested and self._stopped_for is None
-
-    def _close_pipe(self, command: _Command, stream: int) -> None:
-        fd = command.pipes.pop(stream)
-        self._unwatch(fd)
-        os.close(fd)
-        if command.left is not None:
-            command.left.pop(stream)
-
-    def _watch(self, command: _Command) -> None:
-        events = 0 if self._must_wait() or self._resume is not None else READ
-        for fd in command.pipes.values():
-            self._reactor.watch(fd, events, functools.partial(self._on_output, fd), self.failed)
-
-    def _on_output(self, fd: int, _events: int) -> None:
-        if pipes.pending(fd) < pipes.SMALL_READ_BYTES:
-            self._pause(pipes.SMALL_PAUSE_S)
-        self._go_on()
-
-    def _pause(self, delay_s: float) -> None:
-        """Do not look at the output for a moment; the command's end does not wait for it."""
-        self._look_now()
-        self._resume = self._reactor.call_later(delay_s, self._end_pause, self.failed)
-
-    def _look_now(self) -> None:
-        if self._resume is not None:
-            self._resume.cancel()
-            self._resume = None
-
-    def _end_pause(self) -> None:
-        self._resume = None
-        self._go_on()
-
-    def _unwatch(self, fd: int) -> None:
-        self._reactor.watch(fd, 0, lambda _events: None, self.failed)
-
-    def _let_go(self, command: _Command) -> None:
-        """Keep reading for whoever still writes; what is read from now on is thrown away."""
-        self._look_now()
-        for fd in command.pipes.values():
-            self._unwatch(fd)
-            if pipes.read(fd, pipes.READ_BYTES) == b"":
-                os.close(fd)
-            else:
-                self._drains.add(fd)
-        command.pipes.clear()
 
     def _end_command(self, exit_code: int | None) -> None:
         if any(hint.seen for hint in self._hints):
@@ -298,7 +239,7 @@ class ShellCall:
         if not self._has_ended:
             command, self._command = self._command, None
             if command is not None:
-                self._let_go(command)
+                command.output.let_go(self._drains)
             self._close()
             self._connection.fail(code, message)
             self._on_end(None)
