@@ -187,6 +187,7 @@ async def test_ended_while_the_supervisor_was_away(machine: OciMachine) -> None:
     sandbox = await client.create(SPEC)
     machine.kill()
     os.kill(machine.init_pid(sandbox.id), signal.SIGKILL)
+    wait_until(lambda: not host.sandbox_processes(machine.cgroup_parent), what="the end of the sandbox")
     machine.start()
     assert await states(client) == {sandbox.id: SandboxState.STOPPED}
     await client.start(sandbox.id)
