@@ -7,7 +7,9 @@ import typer
 import atoll
 from atoll.cli.connection import Local, Target
 from atoll.cli.containers import create, interrupt, ls, restart, rm, show
-from atoll.cli.files import cp, files
+from atoll.cli.cp import cp
+from atoll.cli.egress import egress
+from atoll.cli.files import files_app
 from atoll.cli.mcp import mcp
 from atoll.cli.run import run
 from atoll.cli.sh import sh
@@ -46,5 +48,6 @@ def connect_options(
     context.obj = Target(base_url, api_key, find_local)
 
 
-for command in (create, ls, show, rm, run, sh, cp, files, interrupt, restart, mcp):
+for command in (create, ls, show, rm, run, sh, cp, egress, interrupt, restart, mcp):
     app.command(rich_help_panel="Containers")(command)
+app.add_typer(files_app, name="files", rich_help_panel="Containers")

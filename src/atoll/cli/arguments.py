@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from atoll.cli.connection import Target
+from atoll.cli.exit_codes import ExitCode
 from atoll.cli.failure import fail
 
 Container = Annotated[str, typer.Argument(help="A container's id, or its name where no other has it.")]
@@ -16,6 +17,7 @@ TimeoutSeconds = Annotated[
     float | None,
     typer.Option("--timeout", help="Seconds after which the call is stopped.", metavar="SECONDS", min=0.001),
 ]
+Follow = Annotated[bool, typer.Option("--follow", help="Go on with what happens from now on, until Ctrl-C.")]
 FromFile = Annotated[Path | None, typer.Option("--file", "-f", help="Read it from a file.", dir_okay=False)]
 
 
@@ -34,7 +36,7 @@ def milliseconds(seconds: float | None) -> int | None:
 def read_source(text: str | None, file: Path | None, noun: str) -> str:
     """Give code: from the argument, from stdin for ``-``, or from a file."""
     if (text is None) == (file is None):
-        fail(f"Give the {noun} as an argument, `-` to read it from stdin, or --file.", code=2)
+        fail(f"Give the {noun} as an argument, `-` to read it from stdin, or --file.", code=ExitCode.USAGE)
     try:
         if file is not None:
             return file.read_text("utf-8")
@@ -48,3 +50,9 @@ def read_source(text: str | None, file: Path | None, noun: str) -> str:
 def print_json(value: Any) -> None:
     """Print an answer for programs."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_json_line(value: Any) -> None:
+    """Print one of many answers for programs, each on a line of its own, at once."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from atoll.cli.exit_codes import ExitCode, code_of_status
 from atoll.cli.failure import fail
 from atoll.settings import client_base_url, first_api_key
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL: Final = "http://127.0.0.1:8484/v1"
 PAGE_LIMIT: Final = 100
 _CONNECT_TIMEOUT_S: Final = 10.0
-_INTERRUPTED: Final = 130  # what shells say of a program that Ctrl-C ended
 _CONTAINER_ID: Final = re.compile(r"cntr_[0-9a-f]{48}")
 
 
@@ -49,7 +49,8 @@ class Target:
         if api_key is None:
             fail(
                 "No API key. Set ATOLL_API_KEY or give --api-key. On the server's machine, run this as root (sudo), "
-                "and set ATOLL_DATA_DIR if the server was started with --data-dir."
+                "and set ATOLL_DATA_DIR if the server was started with --data-dir.",
+                code=ExitCode.NO_ACCESS,
             )
         return base_url.rstrip("/"), api_key
 
@@ -79,6 +80,11 @@ class Connection:
         """POST a file as multipart form, give the JSON answer. ``content`` is an open binary file."""
         return self._answer(self._client.post(path, files={"file": (name, content)}))
 
+    def put(self, path: str, content: Iterator[bytes], media_type: str, query: dict[str, str]) -> Any:
+        """PUT a body that comes bit by bit, give the JSON answer."""
+        headers = {"Content-Type": media_type}
+        return self._answer(self._client.put(path, content=content, headers=headers, params=query))
+
     def delete(self, path: str) -> Any:
         """DELETE, give the JSON answer."""
         return self._answer(self._client.delete(path))
@@ -92,9 +98,10 @@ class Connection:
                 self._answer(response)
             yield response
 
-    def pages(self, path: str, limit: int | None = None, **query: Any) -> Iterator[dict[str, Any]]:
+    def pages(
+        self, path: str, limit: int | None = None, *, after: str | None = None, **query: Any
+    ) -> Iterator[dict[str, Any]]:
         """Give a list's items, fetching page after page, up to ``limit``."""
-        after = None
         left = limit
         while left is None or left > 0:
             page = self.get(path, limit=min(left or PAGE_LIMIT, PAGE_LIMIT), after=after, **query)
@@ -110,7 +117,7 @@ class Connection:
             return name_or_id
         found = [item for item in self.pages("/containers", name=name_or_id) if item["status"] != "expired"]
         if not found:
-            fail(f"There is no container with the id or name {name_or_id!r}.")
+            fail(f"There is no container with the id or name {name_or_id!r}.", code=ExitCode.NOT_THERE)
         if len(found) > 1:
             ids = "\n  ".join(item["id"] for item in found[:10])
             fail(f"{len(found)} containers are named {name_or_id!r}; give an id:\n  {ids}")
@@ -118,11 +125,11 @@ class Connection:
 
     def _answer(self, response: "httpx.Response") -> Any:
         if response.is_error:
-            fail(explain(response))
+            fail(explain(response), code=code_of_status(response.status_code))
         try:
             return response.json()
         except ValueError:
-            fail(f"{response.url} did not answer with JSON: is this Atoll?")
+            fail(f"{response.url} did not answer with JSON: is this Atoll?", code=ExitCode.UNREACHABLE)
 
 
 @contextmanager
@@ -136,13 +143,13 @@ def connect(target: Target) -> Iterator[Connection]:
         with httpx.Client(**options) as client:
             yield Connection(client)
     except KeyboardInterrupt:
-        raise SystemExit(_INTERRUPTED) from None
+        raise SystemExit(ExitCode.INTERRUPTED) from None
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        fail(f"Cannot reach Atoll at {base_url}: {error}. Is it running (atoll serve)?")
+        fail(f"Cannot reach Atoll at {base_url}: {error}. Is it running (atoll serve)?", code=ExitCode.UNREACHABLE)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        fail(f"The base URL {base_url!r} cannot be used: {str(error).rstrip('.')}.", code=2)
+        fail(f"The base URL {base_url!r} cannot be used: {str(error).rstrip('.')}.", code=ExitCode.USAGE)
     except httpx.HTTPError as error:
-        fail(f"The connection to {base_url} broke: {str(error) or type(error).__name__}.")
+        fail(f"The connection to {base_url} broke: {str(error) or type(error).__name__}.", code=ExitCode.UNREACHABLE)
 
 
 def http_options(target: Target) -> dict[str, Any]:

@@ -8,8 +8,11 @@ import typer
 
 from atoll.cli.arguments import AsJson, Container, print_json, target_of
 from atoll.cli.connection import connect
+from atoll.cli.exit_codes import ExitCode
 from atoll.cli.failure import fail
+from atoll.cli.progress import Progress, waiting
 from atoll.cli.tables import print_table, time_text
+from atoll.cli.transfers import put
 
 _LIMIT_DEFAULT = 20
 
@@ -31,13 +34,13 @@ def create(
     files = file or []
     for path in files:
         if not path.is_file():
-            fail(f"{path} is not a file.", code=2)
+            fail(f"{path} is not a file.", code=ExitCode.USAGE)
     expiry = None if expires_after is None else {"anchor": "last_active_at", "minutes": expires_after}
     with connect(target_of(context)) as connection:
-        made = connection.post("/containers", name=name, memory_limit=memory, expires_after=expiry)
+        with waiting("Making the container"):
+            made = connection.post("/containers", name=name, memory_limit=memory, expires_after=expiry)
         for path in files:
-            with path.open("rb") as content:
-                connection.upload(f"/containers/{made['id']}/files", path.name, content)
+            put(connection, str(path), made["id"], "")
     if as_json:
         print_json(made)
     else:
@@ -91,7 +94,11 @@ def rm(
     with connect(target_of(context)) as connection:
         # All are looked up first: a name that is no container's removes nothing.
         ids = [connection.find_container(container) for container in containers]
-        gone = [connection.delete(f"/containers/{container_id}") for container_id in ids]
+        gone = []
+        with Progress("Removing", len(ids), unit="containers") as progress:
+            for container_id in ids:
+                gone.append(connection.delete(f"/containers/{container_id}"))
+                progress.advance(1)
     if as_json:
         print_json(gone)
 
@@ -104,5 +111,5 @@ def interrupt(context: typer.Context, container: Container) -> None:
 
 def restart(context: typer.Context, container: Container) -> None:
     """End everything that runs in a container; files are kept."""
-    with connect(target_of(context)) as connection:
+    with connect(target_of(context)) as connection, waiting("Starting anew"):
         print_json(connection.post(f"/containers/{connection.find_container(container)}/restart"))

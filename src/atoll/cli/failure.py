@@ -4,7 +4,11 @@ import sys
 from typing import NoReturn
 
 
+class Failure(SystemExit):
+    """The end of a command that failed and has said so."""
+
+
 def fail(message: str, *, code: int = 1) -> NoReturn:
-    """Say on stderr what went wrong and end the command. ``code`` 2 is for what was typed wrong."""
+    """Say on stderr what went wrong and end the command; for ``code`` see ``atoll.cli.exit_codes``."""
     sys.stderr.write(f"atoll: {message}\n")
-    raise SystemExit(code)
+    raise Failure(int(code))

@@ -1,9 +1,12 @@
 """A progress bar for what takes over a second, where somebody looks."""
 
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 if TYPE_CHECKING:
     import rich.progress
@@ -12,18 +15,24 @@ _SHOWN_AFTER_S: Final = 1.0
 
 
 class Progress:
-    """Counts bytes on their way; shows itself on stderr once it has taken a second, if that is a terminal."""
+    """Counts what is done; shows itself on stderr once it has taken a second, if that is a terminal.
 
-    def __init__(self, name: str, total_bytes: int) -> None:
+    ``total`` is ``None`` where nobody knows it.
+    """
+
+    def __init__(
+        self, name: str, total: int | None, *, unit: Literal["bytes", "files", "containers"] = "bytes"
+    ) -> None:
         self._name = name
-        self._total = total_bytes
+        self._total = total
+        self._unit = unit
         self._done = 0
         self._begun_at = time.monotonic()
         self._bar: rich.progress.Progress | None = None
         self._task: rich.progress.TaskID | None = None
 
     def advance(self, size: int) -> None:
-        """Count bytes."""
+        """Count on."""
         self._done += size
         if self._bar is None and sys.stderr.isatty() and time.monotonic() - self._begun_at >= _SHOWN_AFTER_S:
             self._show()
@@ -34,11 +43,11 @@ class Progress:
         from rich import progress  # noqa: PLC0415 - slow to load, rarely needed
         from rich.console import Console  # noqa: PLC0415 - slow to load, rarely needed
 
+        of_bytes = (progress.DownloadColumn(), progress.TransferSpeedColumn())
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
-            progress.DownloadColumn(),
-            progress.TransferSpeedColumn(),
+            *(of_bytes if self._unit == "bytes" else (progress.MofNCompleteColumn(),)),
             progress.TimeRemainingColumn(),
             console=Console(stderr=True),
         )
@@ -53,3 +62,24 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Turn a wheel on stderr, if that is a terminal, while a single answer takes over a second."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console  # noqa: PLC0415 - slow to load, for terminals only
+    from rich.status import Status  # noqa: PLC0415 - likewise
+
+    status = Status(what, console=Console(stderr=True))
+    timer = threading.Timer(_SHOWN_AFTER_S, status.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        status.stop()

@@ -1,7 +1,7 @@
 """``atoll sh``: a shell command in a container, as if it ran here."""
 
 import sys
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -15,12 +15,11 @@ from atoll.cli.arguments import (
     read_source,
     target_of,
 )
-from atoll.cli.connection import connect
+from atoll.cli.connection import Target, connect
+from atoll.cli.exit_codes import ExitCode, own_failures_apart
 from atoll.cli.failure import fail
 from atoll.cli.run import stream_call
 from atoll.cli.terminal import write
-
-_TIMED_OUT: Final = 124  # what timeout(1) says
 
 
 def sh(
@@ -32,18 +31,26 @@ def sh(
     timeout: TimeoutSeconds = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a shell command; its output goes where it went, its exit code is this one's (124 when out of time)."""
-    body = {"commands": [read_source(command, file, "command")], "timeout_ms": milliseconds(timeout)}
-    with connect(target_of(context)) as connection:
+    """Run a shell command; its output goes where it went, its exit code is this one's.
+
+    It is 124 when the time was over, and 125 when Atoll itself failed.
+    """
+    with own_failures_apart():
+        body = {"commands": [read_source(command, file, "command")], "timeout_ms": milliseconds(timeout)}
+        outcome = _run(target_of(context), container, body, as_json=as_json)
+    raise SystemExit(outcome["exit_code"] if outcome["type"] == "exit" else ExitCode.OUT_OF_TIME)
+
+
+def _run(target: Target, container: str, body: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
+    """Make the call, print what it says. Gives its outcome."""
+    with connect(target) as connection:
         path = f"/containers/{connection.find_container(container)}/shell_calls"
-        if as_json:
-            item = connection.post(path, **body)
-            print_json(item)
-            outcome = item["output"][0]["outcome"]
-        else:
-            outcome = _show(stream_call(connection, path, body))
-    code = outcome["exit_code"] if outcome["type"] == "exit" else _TIMED_OUT
-    raise SystemExit(code)
+        if not as_json:
+            return _show(stream_call(connection, path, body))
+        item = connection.post(path, **body)
+    print_json(item)
+    outcome: dict[str, Any] = item["output"][0]["outcome"]
+    return outcome
 
 
 def _show(events: Any) -> dict[str, Any]:

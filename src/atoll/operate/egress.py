@@ -1,4 +1,4 @@
-"""``atoll egress``: the egress process alone, for a service manager; ``atoll serve`` runs the same as a child."""
+"""``atoll egress-process``: the egress process alone, for a service manager; ``atoll serve`` has it as a child."""
 
 import os
 
@@ -12,7 +12,7 @@ from atoll.settings import Loaded
 
 
 @with_settings()
-def egress(loaded: Loaded) -> None:
+def egress_process(loaded: Loaded) -> None:
     """Run only the process that lets sandboxes out, until SIGTERM. `atoll serve` does this by itself."""
     from atoll.operate.egress_process import run_egress  # noqa: PLC0415 - slow to load
 

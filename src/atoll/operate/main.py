@@ -7,7 +7,7 @@ from atoll.cli.app import app
 from atoll.operate.config import config
 from atoll.operate.doctor import doctor
 from atoll.operate.down import down
-from atoll.operate.egress import egress
+from atoll.operate.egress import egress_process
 from atoll.operate.image import image_app
 from atoll.operate.keys import keys_app
 from atoll.operate.local import find_local
@@ -23,8 +23,9 @@ def main() -> None:
     app(obj=find_local)
 
 
-for command in (serve, down, doctor, config, supervisor, egress):
+for command in (serve, down, doctor, config, supervisor):
     app.command(rich_help_panel="This machine")(command)
+app.command("egress-process", hidden=True)(egress_process)
 app.add_typer(keys_app, name="keys", rich_help_panel="This machine")
 app.add_typer(image_app, name="image", rich_help_panel="This machine")
 

@@ -44,7 +44,7 @@ def running_server() -> Iterator[ScriptedServer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            body = self._chunks() if "chunked" in self.headers.get("transfer-encoding", "") else self._body()
             scripted.asked.append(Asked(self.command, self.path, self.headers.get("authorization"), body))
             missing = Answer({"error": {"message": "Nothing here."}}, 404)
             answer = scripted.answers.get(f"{self.command} {self.path.partition('?')[0]}", missing)
@@ -55,7 +55,18 @@ def running_server() -> Iterator[ScriptedServer]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_POST = do_DELETE = do_GET  # noqa: N815 - the names that http.server looks for
+        def _body(self) -> bytes:
+            return self.rfile.read(int(self.headers.get("content-length", 0)))
+
+        def _chunks(self) -> bytes:
+            pieces = []
+            while size := int(self.rfile.readline(), 16):
+                pieces.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(pieces)
+
+        do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - the names that http.server looks for
 
         def log_message(self, *_: object) -> None:
             """Stay silent."""

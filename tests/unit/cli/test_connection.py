@@ -39,7 +39,7 @@ def test_the_machines_own_key_is_not_sent_to_another_server(
 ) -> None:
     monkeypatch.delenv("ATOLL_API_KEY")
     outcome = atoll("ls", local=Local("http://127.0.0.1:8484/v1", "sk-local"))
-    assert outcome.code == 1
+    assert outcome.code == 4
     assert "No API key." in outcome.stderr
     assert not scripted.asked
 
@@ -57,7 +57,7 @@ def test_an_error_says_message_field_and_request(atoll: Atoll, scripted: Scripte
 def test_an_error_that_is_not_ours_is_shown_as_it_is(atoll: Atoll, scripted: ScriptedServer, body: bytes) -> None:
     scripted.answers["GET /v1/containers"] = Answer(body, 502)
     outcome = atoll("ls")
-    assert outcome.code == 1
+    assert outcome.code == 3
     assert "status 502" in outcome.stderr
 
 
@@ -71,7 +71,7 @@ def test_nobody_there(atoll: Atoll) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     outcome = atoll("--base-url", f"http://127.0.0.1:{port}/v1", "ls")
-    assert outcome.code == 1
+    assert outcome.code == 3
     assert f"Cannot reach Atoll at http://127.0.0.1:{port}/v1" in outcome.stderr
 
 
@@ -116,5 +116,13 @@ def test_a_name_that_nobody_has(atoll: Atoll, scripted: ScriptedServer) -> None:
 
 def test_removing_looks_up_all_before_it_removes_one(atoll: Atoll, scripted: ScriptedServer) -> None:
     scripted.answers["GET /v1/containers"] = page()
-    assert atoll("rm", ID, "nobody").code == 1
+    assert atoll("rm", ID, "nobody").code == 5
     assert [asked.method for asked in scripted.asked] == ["GET"]
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 1), (401, 4), (404, 5), (413, 1), (429, 6), (500, 3), (503, 6)])
+def test_exit_codes_tell_why(atoll: Atoll, scripted: ScriptedServer, status: int, code: int) -> None:
+    scripted.answers[f"GET /v1/containers/{ID}"] = Answer({"error": {"message": "No."}}, status)
+    assert atoll("show", ID).code == code
+    scripted.answers[f"POST /v1/containers/{ID}/shell_calls"] = Answer({"error": {"message": "No."}}, status)
+    assert atoll("sh", ID, "true").code == 125

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.server import AtollServer
+from tests.unit.cli.conftest import Atoll
 
 
 @pytest.fixture
@@ -116,3 +117,26 @@ def test_the_key_is_found_on_the_servers_machine(plain_server: AtollServer, tmp_
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_folders_go_in_and_come_out(real_atoll: Atoll, plain_server: AtollServer, tmp_path: Path) -> None:
+    container = plain_server.api().create("cli-folders")["id"]
+    (tmp_path / "tree/sub").mkdir(parents=True)
+    (tmp_path / "tree/sub/a").write_text("hello")
+    (tmp_path / "tree/link").symlink_to("sub/a")
+    made = json.loads(real_atoll("cp", "tree", f"{container}:", "--json").stdout)
+    assert (made["path"], made["files"], made["links"]) == ("/mnt/data/tree", 1, 1)
+    assert real_atoll("cp", "tree/sub/a", f"{container}:tree/b").code == 0
+    assert real_atoll("files", "get", container, "tree", "--to", "back").code == 0
+    assert {
+        str(path.relative_to(tmp_path / "back")): path.read_text() for path in (tmp_path / "back").glob("**/[abl]*")
+    } == {
+        "sub/a": "hello",
+        "link": "hello",
+        "b": "hello",
+    }
+    assert real_atoll("files", "rm", container, "tree/b").code == 0
+    assert real_atoll("cp", f"{container}:tree/b", ".").code == 5
+    assert real_atoll("cp", f"{container}:nothing/", "x").code == 5
+    assert json.loads(real_atoll("egress", container, "--json").stdout) == []
+    plain_server.api().delete(container)

@@ -1,0 +1,39 @@
+"""``atoll egress``."""
+
+import json
+
+from tests.unit.cli.conftest import Atoll
+from tests.unit.cli.scripted_server import ScriptedServer
+from tests.unit.cli.test_connection import page
+
+ID = "cntr_" + "0" * 48
+PATH = f"GET /v1/containers/{ID}/egress"
+
+
+def decision(number: int, *, allowed: bool = True, name: str = "example.com") -> dict[str, object]:
+    return {
+        "id": f"egr_{number}",
+        "created_at": 1.5,
+        "name": name,
+        "port": 443,
+        "allowed": allowed,
+        "reason": "allowed" if allowed else "name_not_allowed",
+        "bytes_sent": 700,
+        "bytes_received": 2048,
+    }
+
+
+def test_the_newest_come_last(atoll: Atoll, scripted: ScriptedServer) -> None:
+    scripted.answers[PATH] = page(decision(3), decision(2, allowed=False, name="x\x1b[2J"), decision(1))
+    outcome = atoll("egress", ID)
+    assert [line.split()[2:4] for line in outcome.stdout.splitlines()[1:]] == [
+        ["allowed", "example.com"],
+        ["refused", "x\u241b[2J"],
+        ["allowed", "example.com"],
+    ]
+    assert [item["id"] for item in json.loads(atoll("egress", ID, "--limit", "2", "--json").stdout)] == [
+        "egr_2",
+        "egr_3",
+    ]
+    assert [item["id"] for item in json.loads(atoll("egress", ID, "--refused", "--json").stdout)] == ["egr_2"]
+    assert json.loads(atoll("egress", ID, "--limit", "0", "--json").stdout) == []
