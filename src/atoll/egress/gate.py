@@ -185,10 +185,14 @@ class Gate:
         return connection
 
     async def _play(self, connection: Connection) -> None:
-        reason = await connection.run()
-        meter = connection.meter
-        target = connection.target
-        self._house.audit.connection(self.sandbox_id, target, connection.port, reason, meter.sent, meter.received)
+        reason = EgressReason.ALLOWED
+        try:
+            reason = await connection.run()
+        finally:  # whatever went wrong here, somebody out there may have been spoken to
+            meter = connection.meter
+            self._house.audit.connection(
+                self.sandbox_id, connection.target, connection.port, reason, meter.sent, meter.received
+            )
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         del self._connections[task]

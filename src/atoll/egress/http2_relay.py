@@ -5,7 +5,7 @@ to be translated. Both sides' windows are their own: a side may send no more tha
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -53,11 +53,12 @@ class Http2Relay:
         port: int,
         meter: Meter,
         head_s_max: float,
-        fill: Callable[[bytes, bytes], bytes],
+        fill: Callable[[Iterable[tuple[bytes, bytes]]], list[bytes]],
         on_refused: Callable[[EgressReason], str],
     ) -> None:
-        """``fill`` gives the value that is sent of a header's name and value. ``on_refused`` is told of a request that
-        goes nowhere, and gives what is said of it. ``head_s_max`` is how long the first request may take to come.
+        """``fill`` gives the values that are sent for a head, or raises ``RefusedError``. ``on_refused`` is told of a
+        request that goes nowhere, and gives what is said of it. ``head_s_max`` is how long the first request may take
+        to come.
         """
         self._inside = Http2Peer(inside, is_client=False, count=meter.count_received)
         self._outside = Http2Peer(outside, is_client=True, count=meter.count_sent)
@@ -184,9 +185,12 @@ class Http2Relay:
         self._inside.charge_head(event.headers)
         try:
             check_head(event.headers, self._name, self._port)
+            head = self._filled(event.headers)
         except RefusedError as refused:
             self._refuse(event, refused.reason)
             return
+        # To write long values takes longer than to read their placeholders.
+        self._inside.charge_head([now for now, before in zip(head, event.headers, strict=True) if now is not before])
         outside_id = self._new_stream()
         if outside_id is None:
             self._inside.reset(event.stream_id, ErrorCodes.REFUSED_STREAM)
@@ -195,7 +199,7 @@ class Http2Relay:
         self._exchanges[self._inside][event.stream_id] = exchange
         self._exchanges[self._outside][outside_id] = exchange
         has_ended = event.stream_ended is not None
-        self._outside.connection.send_headers(outside_id, self._filled(event.headers), end_stream=has_ended)
+        self._outside.connection.send_headers(outside_id, head, end_stream=has_ended)
         exchange.there.is_done = exchange.there.has_ended = has_ended
 
     def _new_stream(self) -> int | None:
@@ -208,14 +212,13 @@ class Http2Relay:
         except NoAvailableStreamIDError:
             return None
 
-    def _filled(self, head: Iterable[Header]) -> list[Header]:
+    def _filled(self, head: Sequence[Header]) -> list[Header]:
         """A value that was put in is kept out of the tables of headers that were sent before."""
-        filled: list[Header] = []
-        for header in head:
-            key, value = bytes(header[0]), bytes(header[1])
-            given = self._fill(key, value)
-            filled.append(header if given == value else NeverIndexedHeaderTuple(key, given))
-        return filled
+        plain = [(bytes(header[0]), bytes(header[1])) for header in head]
+        return [
+            header if given == value else NeverIndexedHeaderTuple(key, given)
+            for header, (key, value), given in zip(head, plain, self._fill(plain), strict=True)
+        ]
 
     def _refuse(self, event: RequestReceived, reason: EgressReason) -> None:
         text = self._on_refused(reason).encode() + b"\n"

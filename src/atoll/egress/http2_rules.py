@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from atoll.egress.http_rules import check_authority
+from atoll.egress.http_rules import UNWANTED_METHODS, check_authority
 from atoll.egress.refusal import RefusedError
 from atoll.model.egress_decision import EgressReason
 
@@ -15,7 +15,8 @@ def check_head(head: Iterable[tuple[bytes, bytes]], name: str, port: int) -> Non
     fields: dict[bytes, list[bytes]] = {}
     for key, value in head:
         fields.setdefault(key, []).append(value)
-    if b"CONNECT" in fields.get(b":method", ()) or b":protocol" in fields or fields.get(b":scheme") != [b"https"]:
+    methods = fields.get(b":method", ())
+    if not UNWANTED_METHODS.isdisjoint(methods) or b":protocol" in fields or fields.get(b":scheme") != [b"https"]:
         raise RefusedError(EgressReason.NOT_HTTP)
     authorities = [value for key in _NAMING for value in fields.get(key, ())]
     if not authorities or any(len(fields.get(key, ())) > 1 for key in _NAMING):

@@ -11,7 +11,7 @@ from typing import Final
 
 import h11
 
-from atoll.egress.http_rules import check_request, forwarded
+from atoll.egress.http_rules import check_request, forwarded, is_old
 from atoll.egress.meter import Meter
 from atoll.egress.refusal import RefusedError
 from atoll.egress.wires import Wire, pass_bytes
@@ -64,7 +64,7 @@ class HttpRelay:
         try:
             while await self._exchange():
                 pass
-        except h11.RemoteProtocolError as error:
+        except h11.ProtocolError as error:  # what came, or what could not be said of it to the other side
             raise RefusedError(EgressReason.NOT_HTTP) from error
         finally:
             if self._outside is not None:
@@ -98,7 +98,7 @@ class HttpRelay:
         await outside.send(self._change(forwarded(request)))
         body = asyncio.ensure_future(self._pass_body(self._inside, outside))
         try:
-            upgraded = await self._pass_answer(request.method, outside)
+            upgraded = await self._pass_answer(request, outside)
             if upgraded:
                 await _settled(body)
                 await self._pass_bytes(outside)
@@ -122,16 +122,18 @@ class HttpRelay:
             if isinstance(event, h11.EndOfMessage):
                 return
 
-    async def _pass_answer(self, method: bytes, outside: "_Side") -> bool:
+    async def _pass_answer(self, request: h11.Request, outside: "_Side") -> bool:
         """Pass an answer; tells whether it said that another protocol follows."""
         while True:
             event = await outside.next_event()
             if isinstance(event, h11.ConnectionClosed):
                 raise ConnectionError("hung up instead of an answer")
+            if isinstance(event, h11.InformationalResponse) and is_old(request):
+                continue
             await self._inside.send(event)
             if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
                 return True
-            if isinstance(event, h11.Response) and (size := _large_body_bytes(method, event)):
+            if isinstance(event, h11.Response) and (size := _large_body_bytes(request.method, event)):
                 await self._pass_large_body(outside, size)
                 if event.http_version < b"1.1":
                     raise ConnectionError("this was the last answer")

@@ -13,14 +13,18 @@ _ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 _AUTHORITY: Final = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?")
 _WEBSOCKET: Final = b"websocket"
 
+UNWANTED_METHODS: Final = frozenset({b"CONNECT", b"TRACE"})
+"""One asks for a tunnel, the other for its own headers as an answer, with the values that were put in for secrets."""
+
 
 def check_request(request: h11.Request, name: str, port: int) -> None:
     """Refuse a request that is not for ``name`` at ``port``, or that is no request. Raises ``RefusedError``.
 
     Every request counts, not only a connection's first: servers that serve many names look at each.
     """
-    if request.method == b"CONNECT":
+    if request.method in UNWANTED_METHODS or not request.http_version.startswith(b"1."):
         raise RefusedError(EgressReason.NOT_HTTP)
+    _check_framing(request)
     hosts = [value for key, value in request.headers if key == b"host"]
     if len(hosts) != 1:
         raise RefusedError(EgressReason.NO_NAME)
@@ -33,13 +37,14 @@ def check_request(request: h11.Request, name: str, port: int) -> None:
 
 
 def forwarded(request: h11.Request) -> h11.Request:
-    """Give the request that goes on: itself, but without an offer to go on in anything that is no WebSocket.
+    """Give the request that goes on: itself in HTTP/1.1, which is what servers are spoken to in, but without an offer
+    to go on in anything that is no WebSocket.
 
     After another upgrade (to HTTP/2, say) requests would go through that nobody looks at.
     """
     offers = [value for key, value in request.headers if key == b"upgrade"]
-    if not offers or is_websocket(request):
-        return request
+    if not offers or (is_websocket(request) and not is_old(request)):
+        return h11.Request(method=request.method, target=request.target, headers=request.headers.raw_items())
     kept = []
     for raw_key, value in request.headers.raw_items():
         key = raw_key.lower()
@@ -51,13 +56,28 @@ def forwarded(request: h11.Request) -> h11.Request:
             if not value:
                 continue
         kept.append((raw_key, value))
-    return h11.Request(method=request.method, target=request.target, headers=kept, http_version=request.http_version)
+    return h11.Request(method=request.method, target=request.target, headers=kept)
+
+
+def is_old(request: h11.Request) -> bool:
+    """Tell whether who asks knows neither upgrades nor answers that are not the last one (RFC 9110 section 15.2)."""
+    return request.http_version < b"1.1"
 
 
 def is_websocket(request: h11.Request) -> bool:
     """Tell whether a request asks for a WebSocket and nothing else."""
     offers = [value.strip().lower() for key, value in request.headers if key == b"upgrade"]
     return offers == [_WEBSOCKET]
+
+
+def _check_framing(request: h11.Request) -> None:
+    """Refuse what one server would take for longer than another: between the two ends another request could hide.
+
+    A length beside chunks, and chunks where the version has none, mean that (RFC 9112 section 6.1).
+    """
+    keys = {key for key, _ in request.headers}
+    if b"transfer-encoding" in keys and (b"content-length" in keys or is_old(request)):
+        raise RefusedError(EgressReason.NOT_HTTP)
 
 
 def check_authority(authority: bytes, name: str, port: int) -> None:

@@ -23,7 +23,8 @@ class EgressReason(StrEnum):
     """The TLS hello hides a second one."""
     NOT_TLS = "not_tls"
     NOT_HTTP = "not_http"
-    """Not HTTP, or more of it than is good: ``CONNECT``, an upgrade that is no WebSocket, a flood of HTTP/2 frames."""
+    """Not HTTP, or more of it than is good: ``CONNECT`` and ``TRACE``, two lengths, an upgrade that is no WebSocket, a
+    flood of HTTP/2 frames, secrets over and over in one request."""
     TOO_SLOW = "too_slow"
     """It did not say in time whom it wants, or was silent for too long."""
     NOT_RESOLVED = "not_resolved"

@@ -48,7 +48,7 @@ from atoll.egress.http2_peer import STREAM_WINDOW_BYTES, STREAMS_MAX, WINDOW_BYT
 from atoll.egress.http2_relay import REFUSALS_MAX, Http2Relay
 from atoll.egress.meter import Meter
 from atoll.egress.refusal import RefusedError
-from atoll.egress.substitution import Substitution
+from atoll.egress.substitution import VALUES_BYTES_MAX, Substitution
 from atoll.egress.wires import SocketWire
 from atoll.model.egress_decision import EgressReason
 
@@ -309,6 +309,14 @@ async def test_names_are_not_tried_out_for_ever(line: Line) -> None:
         await line.program.ask({**GET, ":authority": "other.example.com"})
     assert await line.outcome() is EgressReason.OTHER_NAME
     assert len(line.noted) == REFUSALS_MAX
+
+
+async def test_more_placeholders_than_a_head_has_room_for(line: Line) -> None:
+    many = await line.program.ask({**GET, "x": "$TOKEN," * (VALUES_BYTES_MAX // len(VALUE) + 1)})
+    assert await line.program.status(many) == "421"
+    assert line.noted == [EgressReason.NOT_HTTP]
+    await line.program.ask({**GET, "x": "$TOKEN"})
+    assert dict(fields(await line.server.asked()))["x"] == VALUE
 
 
 async def test_connect(line: Line) -> None:

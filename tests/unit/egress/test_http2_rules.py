@@ -46,6 +46,7 @@ def test_what_goes(changes: dict[str, str | None]) -> None:
         ({":authority": f"{NAME},{OTHER}"}, EgressReason.NO_NAME),
         ({":method": "CONNECT", ":scheme": None, ":path": None}, EgressReason.NOT_HTTP),
         ({":method": "CONNECT", ":protocol": "websocket"}, EgressReason.NOT_HTTP),
+        ({":method": "TRACE"}, EgressReason.NOT_HTTP),
         ({":scheme": "http"}, EgressReason.NOT_HTTP),
         ({":scheme": None}, EgressReason.NOT_HTTP),
         ({":path": f"https://{OTHER}/"}, EgressReason.NOT_HTTP),

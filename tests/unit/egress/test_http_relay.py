@@ -145,6 +145,11 @@ async def test_large_and_small_bodies_take_turns_on_one_connection(line: Line) -
         (f"CONNECT {NAME}:80 HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode(), EgressReason.NOT_HTTP),
         (b"GET / HTTP/1.0\r\n\r\n", EgressReason.NO_NAME),
         (request(b"POST", headers=b"Content-Length: 1\r\nContent-Length: 2\r\n"), EgressReason.NOT_HTTP),
+        (request(b"POST", headers=b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n"), EgressReason.NOT_HTTP),
+        (request(b"POST", headers=b"Transfer-Encoding: chunked\r\nContent-Length: 0\r\n"), EgressReason.NOT_HTTP),
+        (f"POST / HTTP/1.0\r\nHost: {NAME}\r\nTransfer-Encoding: chunked\r\n\r\n".encode(), EgressReason.NOT_HTTP),
+        (f"GET / HTTP/2.0\r\nHost: {NAME}\r\n\r\n".encode(), EgressReason.NOT_HTTP),
+        (request(b"TRACE"), EgressReason.NOT_HTTP),
         (request(headers=b"X: " + b"x" * 200_000 + b"\r\n"), EgressReason.NOT_HTTP),
         (b"\x16\x03\x01 not http at all\r\n\r\n", EgressReason.NOT_HTTP),
     ],
@@ -191,4 +196,18 @@ async def test_an_answer_before_the_request_was_all_there(line: Line) -> None:
     await read(line.server, lambda data: data.endswith(b"begun"))
     await line.reply(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
     assert (await read(line.program, lambda data: data.endswith(b"no"))).startswith(b"HTTP/1.1 413")
+    await line.ended()
+
+
+async def test_who_asks_in_an_older_version_is_answered_so(line: Line) -> None:
+    offer = "Connection: Upgrade\r\nUpgrade: websocket"
+    await line.ask(f"GET / HTTP/1.0\r\nHost: {NAME}\r\n{offer}\r\n\r\n".encode())
+    seen = await read(line.server, a_head)
+    assert seen.startswith(b"GET / HTTP/1.1\r\n")
+    assert b"upgrade" not in seen.lower()
+    await line.reply(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    await line.reply(b"2\r\nok\r\n0\r\n\r\n")
+    answer = await read(line.program, lambda data: data.endswith(b"ok"))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"chunked" not in answer.lower()
     await line.ended()

@@ -5,7 +5,8 @@ import base64
 import h11
 import pytest
 
-from atoll.egress.substitution import Substitution
+from atoll.egress.refusal import RefusedError
+from atoll.egress.substitution import VALUES_BYTES_MAX, Substitution
 
 VALUES = {"TOKEN": "s3cret", "TOKEN_TWO": "other"}
 
@@ -45,3 +46,15 @@ def test_basic() -> None:
 def test_where_a_request_goes_is_left_alone() -> None:
     request = h11.Request(method="GET", target="/", headers=[("Host", "$TOKEN"), ("Connection", "$TOKEN")])
     assert Substitution(VALUES).apply(request).headers == request.headers
+
+
+def test_what_is_put_into_one_request_is_bounded() -> None:
+    value = "v" * 1024
+    substitution = Substitution({"A": value})
+    most = VALUES_BYTES_MAX // len(value)
+    head = [(b"x", b"$A")] * (most - 2) + [(b"authorization", b"Basic " + base64.b64encode(b"$A:${A}"))]
+    assert sum(map(len, substitution.fill(head))) > VALUES_BYTES_MAX
+    for _ in range(2):  # it is the one request that has too many, not all of them together
+        with pytest.raises(RefusedError):
+            substitution.fill([*head, (b"x", b"$A")])
+    assert substitution.fill(head)
