@@ -36,6 +36,11 @@ class DomainPattern:
         """The ports that it stands for."""
         return DEFAULT_PORTS if self.port is None else frozenset({self.port})
 
+    @property
+    def text(self) -> str:
+        """An entry that stands for the same, in ASCII: of up to 261 characters, whatever it was made of."""
+        return ("*." if self.is_wildcard else "") + self.name + ("" if self.port is None else f":{self.port}")
+
     def covers(self, other: "DomainPattern") -> bool:
         """Tell whether everything that ``other`` stands for is also in this one."""
         if not other.ports <= self.ports:

@@ -181,10 +181,17 @@ class _Connection:
         self._loop.add_reader(sock, self._on_readable)
 
     def ask(self, request: Request) -> asyncio.Future[_Answer]:
-        """Send a request, soon; the future gives its answer or raises what the contract says."""
+        """Send a request, soon; the future gives its answer or raises what the contract says.
+
+        Raises ``RuntimeUnavailableError`` for what cannot be sent.
+        """
+        try:
+            packet = wire.encode_request(request)
+        except WireError as error:
+            raise RuntimeUnavailableError(str(error)) from error
         future: asyncio.Future[_Answer] = self._loop.create_future()
         self._waiting[request.id] = future
-        self._unsent.append(wire.encode_request(request))
+        self._unsent.append(packet)
         self._send()
         return future
 

@@ -16,14 +16,16 @@ answer ``{"id", "result": {...}}`` or ``{"id", "error": NAME, "message", ...}``;
 ``capabilities``  -> ``{"name", "walls", "limits", "survives_restart", "allowlists", "memory_bytes_max"}``
 
 SANDBOX is ``{"id", "state", "created_at"}``; ``network`` is a policy as in
-``model.network_policy``, disabled when left out.
+``model.network_policy``, disabled when left out. Its entries are sent in ASCII: written otherwise, a thousand of them
+can be longer than a packet.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final, Literal, cast, get_args
 
+from atoll.model.domain_pattern import parse_domain
 from atoll.model.errors import RefusalReason
 from atoll.model.ids import SandboxId, is_id
 from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy, policy_from_json, policy_to_json
@@ -92,7 +94,9 @@ class Answer:
 
 
 def encode_request(request: Request) -> bytes:
-    """Give a request's bytes."""
+    """Give a request's bytes. Raises ``WireError`` for one that no packet can hold: sent, it would end the connection
+    for all who use it.
+    """
     value: dict[str, Any] = {"id": request.id, "op": request.op}
     if request.op == "observe":
         value["after"] = request.after
@@ -101,8 +105,17 @@ def encode_request(request: Request) -> bytes:
     elif request.op not in _BARE:
         value["sandbox_id"] = request.sandbox_id
     if request.op in _WITH_NETWORK:
-        value["network"] = policy_to_json(request.network)
-    return json.dumps(value).encode()
+        value["network"] = policy_to_json(_in_ascii(request.network))
+    packet = json.dumps(value).encode()
+    if len(packet) > MESSAGE_BYTES_MAX:
+        raise WireError("a request is longer than a packet")
+    return packet
+
+
+def _in_ascii(policy: NetworkPolicy) -> NetworkPolicy:
+    if all(map(str.isascii, policy.allowed_domains)):
+        return policy
+    return replace(policy, allowed_domains=tuple(parse_domain(text).text for text in policy.allowed_domains))
 
 
 def decode_request(packet: bytes) -> Request:

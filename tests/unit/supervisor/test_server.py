@@ -278,6 +278,21 @@ async def test_a_packet_over_the_limit(server: SupervisorServer, socket_path: Pa
     assert answer == b"" or wire.decode_answer(answer).id == 1  # cut at the limit, where only spaces were lost
 
 
+async def test_a_request_that_no_packet_can_hold_is_nobody_elses_trouble(
+    server: SupervisorServer, engine: MemoryEngine, socket_path: Path
+) -> None:
+    client = SupervisorClient(socket_path)
+    sandbox = await client.create(SPEC)
+    engine.gate.clear()
+    other = asyncio.ensure_future(client.create(SPEC))
+    async with asyncio.timeout(30):
+        with pytest.raises(RuntimeUnavailableError):
+            await client.set_network(sandbox.id, NetworkPolicy("allowlist", ("x" * wire.MESSAGE_BYTES_MAX,)))
+        engine.gate.set()
+        await other
+    await client.aclose()
+
+
 def test_another_user_is_not_served(server: SupervisorServer, socket_path: Path) -> None:
     if os.geteuid() != 0:
         unmet("being another user needs root")

@@ -1,13 +1,16 @@
 """What server and supervisor say to each other, there and back; and what is refused."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atoll.egress import handover
 from atoll.model.ids import SandboxId
+from atoll.model.network_policy import DomainSecret, NetworkPolicy, policy_to_json
 from atoll.model.runtime_metrics import Durations, RuntimeMetrics
 from atoll.runtime.contract import (
     Capabilities,
@@ -22,6 +25,7 @@ from atoll.runtime.contract import (
     SpecRefusedError,
     Usage,
 )
+from atoll.service.limits import ServiceLimits
 from atoll.supervisor import wire
 from atoll.supervisor.wire import Request, WireError
 
@@ -47,6 +51,27 @@ GOOD = {"id": 1, "op": "create", "memory_bytes": 1, "disk_bytes": 1, "pids_max":
 )
 def test_requests_there_and_back(request_: Request) -> None:
     assert wire.decode_request(wire.encode_request(request_)) == request_
+
+
+def test_the_largest_policy_fits_into_a_packet_however_it_is_written() -> None:
+    ignored = "\N{VARIATION SELECTOR-17}"  # stands for nothing in a name, and takes twelve characters in JSON
+    below = ".".join(["a" * 63] * 3 + ["a" * 50])
+    names = [f"b{number:03}.{below}.test" for number in range(1000)]
+    sealed_chars = ServiceLimits().domain_secrets_chars_max // 100 * 4 // 3 + 40
+    secret = DomainSecret(domain=names[0], name="N" * 64, sealed="x" * sealed_chars)
+    network = NetworkPolicy("allowlist", tuple(f"*.{name}:65535" for name in names), (secret,) * 100)
+    odd = replace(network, allowed_domains=tuple(f"*.{ignored * 25}{name}:65535" for name in names))
+    assert len(json.dumps(policy_to_json(odd))) > wire.MESSAGE_BYTES_MAX
+    packet = wire.encode_request(Request(id=1, op="set_network", sandbox_id=ID, network=odd))
+    assert wire.decode_request(packet).network == network
+    handed_over = handover.Request(id=1, op="open", sandbox_id=ID, run="1-2", policy=network, ports=(53,) * 32)
+    assert len(handover.encode_request(handed_over)) < handover.MESSAGE_BYTES_MAX
+
+
+def test_what_no_packet_can_hold() -> None:
+    network = NetworkPolicy("allowlist", ("x" * wire.MESSAGE_BYTES_MAX,))
+    with pytest.raises(WireError):
+        wire.encode_request(Request(id=1, op="start", sandbox_id=ID, network=network))
 
 
 @pytest.mark.parametrize(
