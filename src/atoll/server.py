@@ -21,6 +21,7 @@ from atoll.service.app import Services, open_services
 from atoll.service.belonging import check_belonging
 from atoll.service.limits import ServiceLimits
 from atoll.settings import Settings
+from atoll.spans import Tracing
 from atoll.supervisor.client import SupervisorClient
 from atoll.vault.key import VaultKey
 
@@ -42,7 +43,13 @@ def create_app(settings: Settings, *, first_key: str | None = None, vault_key: s
         async with _open(settings, first_key, vault_key) as opened:
             yield opened
 
-    return build_app(services, drain_timeout_s=_DRAIN_TIMEOUT_S, allowed_origins=settings.web_origins)
+    return build_app(
+        services,
+        drain_timeout_s=_DRAIN_TIMEOUT_S,
+        allowed_origins=settings.web_origins,
+        tracing=_tracing(settings),
+        logs_requests=settings.log_requests == "yes",
+    )
 
 
 @asynccontextmanager
@@ -66,6 +73,14 @@ async def _open(settings: Settings, first_key: str | None, vault_key: str | None
                 yield services
     finally:
         await runtime.aclose()
+
+
+def _tracing(settings: Settings) -> Tracing | None:
+    if settings.traces_endpoint is None:
+        return None
+    from atoll.otlp import OtlpTracing  # noqa: PLC0415 - 20 MiB that only those pay who want traces
+
+    return OtlpTracing(settings.traces_endpoint, settings.traces_http_headers, settings.traces_sampled)
 
 
 def make_runtime(settings: Settings) -> Runtime:

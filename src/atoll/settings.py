@@ -25,6 +25,7 @@ from atoll.model.domain_pattern import DomainPattern, parse_domain
 
 RuntimeName = Literal["oci", "plain"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
 
 DEFAULT_CONFIG_PATH: Final = Path("/etc/atoll/atoll.toml")
 ENVIRONMENT_PREFIX: Final = "ATOLL_"
@@ -37,6 +38,7 @@ _UNITS: Final = (("GiB", _GIB), ("MiB", _MIB), ("KiB", _KIB))
 _FACTORS: Final = {"b": 1, "k": _KIB, "m": _MIB, "g": _GIB, "t": _GIB << 10}
 _SIZE: Final = re.compile(r"(?P<number>[0-9]{1,15})\s*(?P<unit>B|[KMGTkmgt](i?B)?)")
 _INT: Final = re.compile(r"-?[0-9]{1,18}")
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
 _SIZE_NAME: Final = re.compile(r"_bytes(_min|_max)?$")
 _DNS_PORT: Final = 53
 _EGRESS_PORTS_MAX: Final = 16
@@ -125,6 +127,40 @@ class Settings:
     log_level: Annotated[LogLevel, Description("The least important messages that are still logged.", "Server")] = (
         "info"
     )
+    log_format: Annotated[
+        LogFormat,
+        Description("Lines of the log for people (`text`) or for programs (`json`, an object each).", "Server"),
+    ] = "text"
+    log_requests: Annotated[
+        Literal["no", "yes"],
+        Description("Whether every request gets a line in the log when it was answered.", "Server"),
+    ] = "no"
+    traces_endpoint: Annotated[
+        str | None,
+        Description(
+            "Base URL of an OpenTelemetry collector that takes OTLP over HTTP (`http://127.0.0.1:4318`). Without it "
+            "there are no traces.",
+            "Server",
+            secret=True,
+        ),
+    ] = None
+    traces_headers: Annotated[
+        str | None,
+        Description(
+            "HTTP headers that the collector wants, with commas between them (`x-api-key=…, x-tenant=…`).",
+            "Server",
+            secret=True,
+        ),
+    ] = None
+    traces_sampled: Annotated[
+        float,
+        Description(
+            "Share of traces that are kept, of those that begin here; a request with a `traceparent` says it itself.",
+            "Server",
+            low=0,
+            high=1,
+        ),
+    ] = 1.0
     shutdown_grace_s: Annotated[
         float, Description("Time that running calls have to finish when the server stops.", "Server", low=0, high=3600)
     ] = 30.0
@@ -410,6 +446,11 @@ class Settings:
         return () if self.allowed_origins is None else tuple(_origin(word) for word in _words(self.allowed_origins))
 
     @property
+    def traces_http_headers(self) -> dict[str, str]:
+        """``traces_headers``, by their names."""
+        return dict(_header(word) for word in _words(self.traces_headers))
+
+    @property
     def egress_outer_domains(self) -> tuple[DomainPattern, ...] | None:
         """The bound of every policy; ``None`` bounds none."""
         if self.egress_allowed_domains is None:
@@ -637,6 +678,7 @@ def _check_together(settings: Settings) -> None:
             f"cgroup_parent: {settings.cgroup_parent!r} cannot be used; expected an absolute path such as `/atoll`."
         )
     _check_egress(settings)
+    _check_traces(settings)
 
 
 def _check_egress(settings: Settings) -> None:
@@ -661,6 +703,18 @@ def _check_egress(settings: Settings) -> None:
             )
 
 
+def _check_traces(settings: Settings) -> None:
+    """Refuse what cannot be a collector. Raises ``SettingsError``, which repeats nothing that may be secret."""
+    if settings.traces_endpoint is not None:
+        parts = urlsplit(settings.traces_endpoint)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise SettingsError("traces_endpoint: expected a URL such as `http://127.0.0.1:4318`.")
+    try:
+        _ = settings.traces_http_headers
+    except ValueError as error:
+        raise SettingsError(f"traces_headers: {error}.") from None
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
@@ -677,6 +731,13 @@ def _origin(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query or parts.fragment:
         raise ValueError(f"{text!r} is no origin, which is written as https://example.com or http://localhost:3000")
     return text.lower()
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or not _HEADER_NAME.fullmatch(name) or not value.isascii() or not value.isprintable():
+        raise ValueError("expected `name=value`, with commas between several")
+    return name, value
 
 
 def _port(text: str) -> int:

@@ -1,5 +1,6 @@
 """The ASGI application: all routes on given services."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
@@ -35,6 +36,7 @@ from atoll.api.routes import (
 )
 from atoll.model.errors import BusyError
 from atoll.service.app import Services
+from atoll.spans import Tracing
 
 _V1: Final = (
     containers.list_containers,
@@ -68,12 +70,17 @@ OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
 
 def build_app(
-    open_services: OpenServices, *, drain_timeout_s: float = 10.0, allowed_origins: Collection[str] = ()
+    open_services: OpenServices,
+    *,
+    drain_timeout_s: float = 10.0,
+    allowed_origins: Collection[str] = (),
+    tracing: Tracing | None = None,
+    logs_requests: bool = False,
 ) -> Edge:
     """Give the application. Services are opened when it starts and closed when its last request was answered.
 
     ``drain_timeout_s`` bounds how long the end waits for requests that were cancelled and are still cleaning up.
-    ``allowed_origins`` are those of other servers' pages that may open WebSockets.
+    ``allowed_origins`` are those of other servers' pages that may open WebSockets. ``tracing`` is closed at the end.
     """
     counted = Metrics()
 
@@ -85,6 +92,8 @@ def build_app(
             yield
             await edge.drained(drain_timeout_s)
             await tools.aclose()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
 
     inner = Litestar(
         route_handlers=_routes(),
@@ -99,7 +108,7 @@ def build_app(
     document = build_document(inner.routes, version=__version__)
     inner.state[reference.DOCUMENT] = msgspec.json.encode(document)
     inner.state[reference.PAGE] = render_page(document)
-    edge = Edge(inner, counted)
+    edge = Edge(inner, counted, tracing=tracing, logs_requests=logs_requests)
     return edge
 
 

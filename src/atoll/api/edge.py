@@ -10,6 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
 from litestar.enums import ScopeType
@@ -26,19 +27,24 @@ from litestar.types import (
     WebSocketScope,
 )
 
+from atoll.about import About, begin
 from atoll.api.errors import ClientGoneError, ErrorBody, Failure, failure_of
 from atoll.api.metrics import Metrics
 from atoll.api.scope import is_head, mark, method_of
 from atoll.api.upgrade import UpgradeAnswer
+from atoll.spans import NO_SPAN, Tracing
 
 S = TypeVar("S", HTTPScope, WebSocketScope)
 
 logger = logging.getLogger(__name__)
+request_log = logging.getLogger("atoll.requests")
 
 _AZURE_PREFIX: Final = "/openai/v1"
 # No route has TRACE: the router's refusal then tells the methods that there are, which ``errors`` makes the answer to
 # OPTIONS. Litestar's own answer to it leaves out the methods that were registered after the first.
 _ROUTED_AS: Final[Mapping[str, Method]] = {"HEAD": "GET", "OPTIONS": "TRACE"}
+_UNTRACED: Final = frozenset({"/health", "/metrics"})  # asked every few seconds by machines
+_SERVER_ERROR: Final = 500
 _CLIENT_GONE: Final = 499
 """Counted where there was nobody left to answer, as nginx does."""
 
@@ -53,11 +59,15 @@ class Edge:
         *,
         clock: Callable[[], float] = time.perf_counter,
         new_request_id: Callable[[], str] = lambda: f"req_{secrets.token_hex(16)}",
+        tracing: Tracing | None = None,
+        logs_requests: bool = False,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._clock = clock
         self._new_request_id = new_request_id
+        self._tracing = tracing
+        self._logs_requests = logs_requests
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -90,31 +100,75 @@ class Edge:
         return True
 
     async def _connect(self, scope: WebSocketScope, receive: Receive, send: Send) -> None:
-        request_id = self._new_request_id()
-        mark(scope, request_id=request_id)
-        await self._app(scope, receive, UpgradeAnswer(scope, send, request_id).send)
+        started_at = self._clock()
+        about = self._begin(scope, "WS")
+        answer = UpgradeAnswer(scope, send, about.request_id)
+        try:
+            await self._app(scope, receive, answer.send)
+        finally:
+            self._end(scope, about, _Ended("WS", answer.status or _CLIENT_GONE, self._clock() - started_at))
 
     async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         started_at = self._clock()
-        request_id = self._new_request_id()
-        mark(scope, request_id=request_id)
-        answer = _Answer(send, request_id, lambda: self._clock() - started_at, head=is_head(scope))
+        about = self._begin(scope, scope["method"])
+        answer = _Answer(send, about.request_id, lambda: self._clock() - started_at, head=is_head(scope))
         scope["method"] = _ROUTED_AS.get(scope["method"], scope["method"])
         received = _Received(receive)
         try:
             await self._app(scope, received.receive, answer.send)
         except ClientGoneError:
-            logger.debug("the client of %s went away", request_id)
+            logger.debug("the client went away")
         except asyncio.CancelledError:
             # Only the server's own end cancels a request; the task ends here, so nobody waits for the cancellation.
             await answer.fail(_stopping())
         except Exception as error:  # noqa: BLE001 - the last resort: nothing may leave without an answer
             await answer.fail(failure_of(error, scope))
         finally:
-            route = str(scope.get("path_template") or "none")
-            status = answer.status or _CLIENT_GONE
-            self._metrics.answered(method_of(scope), route, status, self._clock() - started_at)
+            ended = _Ended(method_of(scope), answer.status or _CLIENT_GONE, self._clock() - started_at)
+            self._metrics.answered(ended.method, _route(scope), ended.status, ended.seconds)
             self._metrics.carried(received.body_bytes, answer.body_bytes)
+            self._end(scope, about, ended)
+
+    def _begin(self, scope: HTTPScope | WebSocketScope, method: str) -> About:
+        """Let all that happens from now on be about this request."""
+        about = begin(About(self._new_request_id()))
+        mark(scope, request_id=about.request_id)
+        if self._tracing is not None and scope["path"] not in _UNTRACED:
+            about.span = self._tracing.begin_request(method, scope["headers"])
+            about.span.set("http.request.method", method)
+            about.span.set("atoll.request.id", about.request_id)
+        return about
+
+    def _end(self, scope: Scope, about: About, ended: "_Ended") -> None:
+        if about.span is not NO_SPAN:
+            about.span.set("http.route", _route(scope))
+            about.span.set("http.response.status_code", ended.status)
+            if ended.status >= _SERVER_ERROR:
+                about.span.fail(str(ended.status))
+            about.span.end(f"{ended.method} {_route(scope)}")
+        if self._logs_requests:
+            fields = {
+                "method": ended.method,
+                "route": _route(scope),
+                "status": ended.status,
+                "duration_ms": round(ended.seconds * 1000, 3),
+            }
+            what = (ended.method, _route(scope), ended.status, fields["duration_ms"])
+            request_log.info("%s %s %d in %.1f ms", *what, extra={"fields": fields})
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How a request went; ``status`` is 499 where the client went away."""
+
+    method: str
+    status: int
+    seconds: float
+
+
+def _route(scope: Scope) -> str:
+    """Give the route's template: paths themselves may hold what people named."""
+    return str(scope.get("path_template") or "none")
 
 
 class _Received:

@@ -17,6 +17,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from atoll import about
 from atoll.api.egress_families import EgressFamilies
 from atoll.api.runtime_families import RuntimeFamilies
 from atoll.model.calls import CallStarted, PythonEnded, ShellEnded
@@ -24,6 +25,7 @@ from atoll.model.egress_decision import EgressCounts
 from atoll.model.errors import RefusalReason
 from atoll.model.processes import ProcessEnded, ProcessStarted
 from atoll.model.runtime_metrics import RuntimeMetrics
+from atoll.spans import NO_SPAN
 
 CallKind = Literal["python", "shell", "process"]
 
@@ -119,9 +121,11 @@ class CallCount:
         self._since = 0.0
         self._runs = False
         self._status, self._cause = "aborted", "client"
+        self._span = NO_SPAN
 
     def __enter__(self) -> None:
         self._since = self._clock()
+        self._next_span("call.wait")
         self._calls.waiting[self._kind].inc()
 
     def take(self, event: object) -> None:
@@ -132,16 +136,37 @@ class CallCount:
             self._calls.wait_seconds[self._kind].observe(now - self._since)
             self._calls.running[self._kind].inc()
             self._since, self._runs = now, True
+            self._next_span("call")
         elif isinstance(event, (PythonEnded, ShellEnded, ProcessEnded)):
             self._status, self._cause = event.status, event.cause
 
     def __exit__(self, *_: object) -> None:
+        if self._span is not NO_SPAN:
+            if self._runs:
+                self._span.set("atoll.call.status", self._status)
+                self._span.set("atoll.call.cause", self._cause)
+            self._end_span()
         if self._runs:
             self._calls.running[self._kind].dec()
             self._calls.seconds[self._kind].observe(self._clock() - self._since)
             self._calls.ended(self._kind, self._status, self._cause).inc()
         else:
             self._calls.waiting[self._kind].dec()
+
+    def _next_span(self, name: str) -> None:
+        """End the span that runs and begin another, where the request has any."""
+        here = about.current()
+        if here is None or here.span is NO_SPAN:
+            return
+        self._end_span()
+        self._span = here.span.begin(name)
+        self._span.set("atoll.call.kind", self._kind)
+
+    def _end_span(self) -> None:
+        here = about.current()
+        if here is not None and here.container_id:  # which is not known when the wait begins
+            self._span.set("atoll.container.id", here.container_id)
+        self._span.end()
 
 
 class _Requests:

@@ -16,21 +16,23 @@ CLOSE_CODE_OF_STATUS: Final = 4000
 
 _NO_SUCH_PATH: Final = 4404
 _REFUSED: Final = 403
+_SWITCHING: Final = 101
 
 
 class UpgradeAnswer:
-    """Adds ``x-request-id``, knows whether the connection was accepted."""
+    """Adds ``x-request-id``, knows whether the connection was accepted, and with which status it was answered."""
 
     def __init__(self, scope: WebSocketScope, send: Send, request_id: str) -> None:
         self._scope = scope
         self._send = send
         self._request_id = (b"x-request-id", request_id.encode("ascii"))
         self.was_accepted = False
+        self.status: int | None = None
 
     async def send(self, message: Message) -> None:
         """Pass one message on."""
         if message["type"] == "websocket.accept":
-            self.was_accepted = True
+            self.was_accepted, self.status = True, _SWITCHING
             headers = [*message.get("headers", ()), self._request_id]
             message = cast("Message", {**message, "headers": headers})
         elif message["type"] == "websocket.close" and not self.was_accepted:
@@ -45,6 +47,7 @@ class UpgradeAnswer:
         status = code - CLOSE_CODE_OF_STATUS
         if not 400 <= status < 600:
             status = _REFUSED
+        self.status = status
         kind = "server_error" if status >= 500 else "invalid_request_error"
         body = msgspec.json.encode(ErrorResponse(ErrorBody(message=reason, type=kind, param=None, code=None)))
         headers = [

@@ -66,5 +66,7 @@ class Audit:
 
     def _note(self, decision: EgressDecision) -> None:
         line = msgspec.json.encode(decision)
-        AUDIT_LOG.info("%s", line.decode())
+        if AUDIT_LOG.isEnabledFor(logging.INFO):
+            fields = {"sandbox_id": decision.sandbox_id, "decision": msgspec.to_builtins(decision)}
+            AUDIT_LOG.info("%s", line.decode(), extra={"fields": fields})
         self._tell(line)

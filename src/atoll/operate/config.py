@@ -29,8 +29,8 @@ def _text(name: str, value: object) -> str:
 
 def _shown(loaded: Loaded, name: str) -> Any:
     value = getattr(loaded.settings, name)
-    if DESCRIPTIONS[name].secret:
-        return without_password(value)
+    if DESCRIPTIONS[name].secret and value is not None:
+        return without_password(value) if "://" in value else "********"
     return str(value) if isinstance(value, Path) else value
 
 

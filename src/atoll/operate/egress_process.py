@@ -22,7 +22,7 @@ def run_egress(
     settings: Settings, server_user: SystemUser | None, vault_key: str | None, parent_pid: int | None
 ) -> None:
     """Let sandboxes out until SIGTERM; ``server_user`` is told what was decided. Raises ``UserError``, ``OSError``."""
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format, "egress")
     if server_user is None:
         raise UserError("The egress process belongs to a server that runs as a user other than root.")
     user = find_user(settings.egress_user)

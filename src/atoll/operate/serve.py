@@ -52,7 +52,7 @@ def serve(loaded: Loaded) -> None:
         listening = listen(settings.host, settings.port)
     except (UserError, FolderError, AlreadyRunningError, OtherInstanceError, PortError) as error:
         fail(str(error))
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format, "launcher")
     if settings.runtime == "plain":
         sys.stderr.write(_PLAIN_WARNING)
     url = base_url(reachable_address(listening))

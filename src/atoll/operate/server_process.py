@@ -32,10 +32,10 @@ def run_server(task: Task) -> None:
 
     Raises ``UserError`` when the server's user cannot read the program.
     """
-    configure_logging(task.settings.log_level)
+    configure_logging(task.settings.log_level, task.settings.log_format, "server")
     from atoll.server import create_app  # noqa: PLC0415 - it loads all of the server, which must log by then
 
-    for name in _LOADED_LATE:
+    for name in (*_LOADED_LATE, *(() if task.settings.traces_endpoint is None else ("atoll.otlp",))):
         importlib.import_module(name)
     if task.user is not None:
         code_view.open_to(task.user)

@@ -17,7 +17,7 @@ from atoll.supervisor.settings import SupervisorSettings
 
 def run_supervisor(settings: Settings, user: SystemUser | None) -> None:
     """Supervise for a server that runs as ``user`` until SIGTERM. Raises ``UserError``."""
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format, "supervisor")
     if user is None:
         raise UserError("The supervisor serves a user other than root; `atoll serve` as root starts it so.")
     try:

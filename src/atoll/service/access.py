@@ -4,6 +4,7 @@ from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from atoll import about
 from atoll.cancellation import finish
 from atoll.model.containers import Container, ContainerStatus
 from atoll.model.errors import NotFoundError
@@ -47,6 +48,7 @@ class Access:
         container = await self._database.read(lambda connection: containers.find(connection, project_id, known))
         if container is None:
             raise no_container(container_id)
+        about.note_container(container.id)
         return container
 
 

@@ -6,11 +6,13 @@ Whatever fails or is cancelled in between takes everything before it back, so no
 
 import asyncio
 import dataclasses
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from weakref import WeakValueDictionary
 
+from atoll import about
 from atoll.agent.client import AgentClient
 from atoll.agent.files import AgentFile
 from atoll.cancellation import finish
@@ -36,6 +38,7 @@ from atoll.store import container_files, containers
 from atoll.store.connection import Connection
 from atoll.store.database import Database
 
+_LOG = logging.getLogger(__name__)
 _PAGE_LIMIT_MAX = 100
 
 
@@ -85,7 +88,9 @@ class Containers:
                 with translated():
                     brought = await self._bring_in(self._sandboxes.agent_in(sandbox_id), files)
                 container = self._row(project_id, new, sandbox_id)
+                about.note_container(container.id)
                 await self._add(container, brought)
+        _LOG.info("%s was made, on %s", container.id, sandbox_id)
         return container
 
     async def list(self, project_id: ProjectId, query: PageQuery, name: str | None = None) -> Page[Container]:

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
+from atoll import about
 from atoll.agent.client import AgentClient
 from atoll.agent.patience import Patience
 from atoll.cancellation import finish
@@ -269,9 +270,10 @@ class Sandboxes:
 
     async def _create(self, spec: SandboxSpec, network: NetworkPolicy) -> Sandbox:
         try:
-            with translated():
+            with translated(), about.spanned("sandbox.create") as span:
                 async with _within(self._limits.sandbox_start_timeout_s):
                     sandbox = await self._runtime.create(spec, network)
+                span.set("atoll.sandbox.id", sandbox.id)
         except SandboxFailedError:
             self._signals.orphans.set()  # it may have been made all the same
             raise
@@ -301,8 +303,10 @@ class Sandboxes:
     async def _start(self, container: Container, sandbox_id: SandboxId) -> SandboxId:
         network = (await self._usable_row(container)).network_policy
         try:
-            async with _within(self._limits.sandbox_start_timeout_s):
-                await self._runtime.start(sandbox_id, network)
+            with about.spanned("sandbox.start") as span:
+                span.set("atoll.sandbox.id", sandbox_id)
+                async with _within(self._limits.sandbox_start_timeout_s):
+                    await self._runtime.start(sandbox_id, network)
             newest = (await self._usable_row(container)).network_policy
             if newest != network:  # changed meanwhile, when there was no sandbox yet to change it in
                 async with _within(self._limits.agent_timeout_s):
@@ -323,6 +327,7 @@ class Sandboxes:
             if not await self._name(container.id, old, new):
                 await self._usable_row(container)
                 raise SandboxFailedError("The container's sandbox was replaced by somebody else; try again.")
+        _LOG.info("%s stands on %s now", container.id, new)
         self._forget(old)
         newest = (await self._usable_row(container)).network_policy
         if newest != row.network_policy:

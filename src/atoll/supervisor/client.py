@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from atoll import about
 from atoll.model.ids import SandboxId, is_id
 from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
 from atoll.model.runtime_metrics import RuntimeMetrics
@@ -135,7 +136,17 @@ class SupervisorClient:
     ) -> "_Answer":
         connection = await self._connect()
         number = next(self._numbers)
-        request = Request(id=number, op=op, sandbox_id=sandbox_id, after=after, spec=spec, network=network)
+        here = about.current()
+        request = Request(
+            id=number,
+            op=op,
+            sandbox_id=sandbox_id,
+            after=after,
+            spec=spec,
+            network=network,
+            request_id="" if here is None else here.request_id,
+            container_id="" if here is None else here.container_id,
+        )
         answer = connection.ask(request)
         try:
             return await answer

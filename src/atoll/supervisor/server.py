@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
+from atoll import about
 from atoll.model.network_policy import NetworkPolicy
 from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.runtime.contract import (
@@ -134,6 +135,12 @@ class SupervisorServer:
         pool.submit(self._act, connection, request)
 
     def _act(self, connection: "_Connection", request: Request) -> None:
+        if request.sandbox_id and request.container_id:
+            about.name_sandbox(request.sandbox_id, request.container_id)
+        with about.concerning(request_id=request.request_id, container_id=request.container_id):
+            self._handle(connection, request)
+
+    def _handle(self, connection: "_Connection", request: Request) -> None:
         try:
             _HANDLERS[request.op](self._engine, connection, request)
         except RuntimeFailure as error:

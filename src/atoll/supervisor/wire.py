@@ -15,13 +15,16 @@ answer ``{"id", "result": {...}}`` or ``{"id", "error": NAME, "message", ...}``;
 ``metrics``       -> the fields of ``RuntimeMetrics`` by their names
 ``capabilities``  -> ``{"name", "walls", "limits", "survives_restart", "allowlists", "memory_bytes_max"}``
 
+Each request may also say ``request_id`` and ``container_id``: on whose account it comes, for the log alone.
+
 SANDBOX is ``{"id", "state", "created_at"}``; ``network`` is a policy as in
 ``model.network_policy``, disabled when left out. Its entries are sent in ASCII: written otherwise, a thousand of them
 can be longer than a packet.
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final, Literal, cast, get_args
 
@@ -56,6 +59,9 @@ _SIZE_MAX: Final = 1 << 50
 _PIDS_MAX: Final = 1 << 22
 _CPUS_MAX: Final = 8192
 
+_REQUEST_ID: Final = re.compile("req_[0-9a-f]{32}")
+_CONTAINER_ID: Final = re.compile("cntr_[0-9a-f]{48}")
+
 _METRICS_NUMBERS: Final = tuple(field.name for field in fields(RuntimeMetrics) if field.type is int)
 
 _ERRORS: Final[dict[str, type[RuntimeFailure]]] = {
@@ -82,6 +88,8 @@ class Request:
     after: str = ""
     spec: SandboxSpec | None = None
     network: NetworkPolicy = NETWORK_DISABLED
+    request_id: str = ""
+    container_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,10 @@ def encode_request(request: Request) -> bytes:
         value["sandbox_id"] = request.sandbox_id
     if request.op in _WITH_NETWORK:
         value["network"] = policy_to_json(_in_ascii(request.network))
+    if request.request_id:
+        value["request_id"] = request.request_id
+    if request.container_id:
+        value["container_id"] = request.container_id
     packet = json.dumps(value).encode()
     if len(packet) > MESSAGE_BYTES_MAX:
         raise WireError("a request is longer than a packet")
@@ -125,10 +137,19 @@ def decode_request(packet: bytes) -> Request:
     if op not in get_args(Operation):
         raise WireError("unknown operation")
     request_id = _integer(value, "id", 0, _ID_MAX)
+    names = _label(value, "request_id", _REQUEST_ID.fullmatch), _label(value, "container_id", _CONTAINER_ID.fullmatch)
     request = _decode_fields(request_id, cast("Operation", op), value)
     if value:
         raise WireError("unknown fields")
-    return request
+    return replace(request, request_id=names[0], container_id=names[1]) if any(names) else request
+
+
+def _label(value: dict[str, Any], name: str, has_form: Callable[[str], object]) -> str:
+    """Give an id that lines of the log bear, empty when there is none."""
+    label = value.pop(name, "")
+    if label and not (isinstance(label, str) and has_form(label)):
+        raise WireError(f"{name!r} is none")
+    return cast("str", label) or ""
 
 
 def _decode_fields(request_id: int, op: Operation, value: dict[str, Any]) -> Request:

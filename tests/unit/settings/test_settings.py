@@ -269,6 +269,7 @@ def test_every_number_has_its_unit_in_its_name() -> None:
         "expired_retention_days",
         "memory_overcommit",
         "disk_overcommit",
+        "traces_sampled",
     }
     for name in DESCRIPTIONS:
         if isinstance(getattr(loaded().settings, name), (int, float)):

@@ -47,6 +47,7 @@ GOOD = {"id": 1, "op": "create", "memory_bytes": 1, "disk_bytes": 1, "pids_max":
         Request(id=7, op="destroy", sandbox_id=ID),
         Request(id=8, op="capabilities"),
         Request(id=9, op="metrics"),
+        Request(id=10, op="start", sandbox_id=ID, request_id="req_" + "1" * 32, container_id="cntr_" + "2" * 48),
     ],
 )
 def test_requests_there_and_back(request_: Request) -> None:
@@ -88,6 +89,8 @@ def test_what_no_packet_can_hold() -> None:
         {"id": 1 << 54, "op": "capabilities"},
         {"id": "1", "op": "capabilities"},
         {"id": 1, "op": "capabilities", "extra": 1},
+        {"id": 1, "op": "capabilities", "request_id": "req_1\n"},
+        {"id": 1, "op": "capabilities", "container_id": ["cntr_" + "2" * 48]},
         {"id": 1, "op": "start"},
         {"id": 1, "op": "start", "sandbox_id": None},
         {"id": 1, "op": "start", "sandbox_id": "sbx_../../etc/passwd"},
