@@ -7,11 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
+from atoll.cli.completion import complete_container
 from atoll.cli.connection import Target
 from atoll.cli.exit_codes import ExitCode
 from atoll.cli.failure import fail
 
-Container = Annotated[str, typer.Argument(help="A container's id, or its name where no other has it.")]
+Container = Annotated[
+    str,
+    typer.Argument(help="A container's id, or its name where no other has it.", autocompletion=complete_container),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 TimeoutSeconds = Annotated[
     float | None,

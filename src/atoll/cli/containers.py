@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from atoll.cli.arguments import AsJson, Container, print_json, target_of
+from atoll.cli.completion import complete_container
 from atoll.cli.connection import connect
 from atoll.cli.exit_codes import ExitCode
 from atoll.cli.failure import fail
@@ -86,7 +87,10 @@ def show(context: typer.Context, container: Container) -> None:
 
 def rm(
     context: typer.Context,
-    containers: Annotated[list[str], typer.Argument(help="Ids, or names where no other has them.")],
+    containers: Annotated[
+        list[str],
+        typer.Argument(help="Ids, or names where no other has them.", autocompletion=complete_container),
+    ],
     *,
     as_json: AsJson = False,
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from atoll.cli.arguments import AsJson, print_json, target_of
+from atoll.cli.completion import complete_place
 from atoll.cli.connection import connect
 from atoll.cli.exit_codes import ExitCode
 from atoll.cli.failure import fail
@@ -13,8 +14,12 @@ from atoll.cli.transfers import get, put
 
 def cp(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(help="A file or folder here, or CONTAINER:PATH.")],
-    destination: Annotated[str, typer.Argument(help="CONTAINER:PATH, or a file or folder here, or `-`.")],
+    source: Annotated[
+        str, typer.Argument(help="A file or folder here, or CONTAINER:PATH.", autocompletion=complete_place)
+    ],
+    destination: Annotated[
+        str, typer.Argument(help="CONTAINER:PATH, or a file or folder here, or `-`.", autocompletion=complete_place)
+    ],
     *,
     as_json: AsJson = False,
 ) -> None:

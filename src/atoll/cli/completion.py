@@ -1,0 +1,53 @@
+"""What shells complete: containers by name and id, where a quick answer is to be had; never a message, never a wait."""
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from atoll.cli.connection import Connection, Local, Target, http_options
+
+_TIMEOUT_S: Final = 1.0
+_LIMIT: Final = 100
+
+Found = list[tuple[str, str]]
+
+
+def complete_container(context: typer.Context, incomplete: str) -> Found:
+    """Give names and ids of containers that live, each with what it is."""
+    return [found for found in _containers(context) if found[0].startswith(incomplete)]
+
+
+def complete_place(context: typer.Context, incomplete: str) -> Found:
+    """Give what may stand in `atoll cp`: files here, or a container and a colon."""
+    here = [(str(path) + ("/" if path.is_dir() else ""), "") for path in _paths(incomplete)]
+    if "/" in incomplete or ":" in incomplete:
+        return here
+    return here + [(f"{name}:", text) for name, text in complete_container(context, incomplete)]
+
+
+def _containers(context: typer.Context) -> Found:
+    # Whatever goes wrong here is no business of somebody who presses Tab.
+    with contextlib.suppress(Exception, SystemExit), contextlib.redirect_stderr(io.StringIO()):
+        import httpx  # noqa: PLC0415 - slow to load
+
+        root = context.find_root()
+        find_local = root.obj if callable(root.obj) else Local
+        options = http_options(Target(root.params.get("base_url"), root.params.get("api_key"), find_local))
+        with httpx.Client(**{**options, "timeout": _TIMEOUT_S}) as client:
+            page = Connection(client).get("/containers", limit=_LIMIT)
+        living = [item for item in page["data"] if item["status"] != "expired"]
+        return [*dict.fromkeys((item["name"], "") for item in living), *((item["id"], item["name"]) for item in living)]
+    return []
+
+
+def _paths(incomplete: str) -> Iterator[Path]:
+    folder, begun = os.path.split(incomplete)
+    with contextlib.suppress(OSError):
+        for path in sorted(Path(folder or ".").iterdir()):
+            if path.name.startswith(begun) and (begun or not path.name.startswith(".")):
+                yield Path(folder) / path.name
