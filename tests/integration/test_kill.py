@@ -20,15 +20,12 @@ from tests.harness.server import AtollServer, MakeServer
 
 WORKERS = 3
 ROUNDS = [
-    ("server", 1),
-    ("supervisor", 2),
-    ("both", 4),
-    ("launcher", 3),
     ("server", 7),
     ("supervisor", 9),
-    ("launcher", 6),
+    ("launcher", 1),
+    ("supervisor", 2),
     ("machine", 5),
-    ("both", 11),
+    ("both", 4),
 ]
 
 

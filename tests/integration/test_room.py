@@ -78,15 +78,15 @@ def test_files_in_memory_are_held_to_the_share_too(make_server: MakeServer) -> N
     api = server.api()
     before = roles(server)
     made: list[str] = []
-    while len(made) < 24 and (response := asked(api)).status_code == 200:
+    while len(made) < 18 and (response := asked(api)).status_code == 200:
         made.append(response.json()["id"])
         api.upload(made[-1], "kept.txt", b"kept")
         api.shell(made[-1], "head -c 64M /dev/zero > /dev/shm/full", timeout_ms=60_000)
-    assert len(made) > 10
+    assert len(made) > 10, made
     assert roles(server) == before, "nothing of the host's ended"
-    for container in made[8:]:
+    for container in made[4:]:
         api.delete(container)
-    for container in made[:8]:
+    for container in made[:4]:
         assert api.retrieve(container)["status"] == "running"
         wait_until(lambda: "kept" in api.shell(container, "cat kept.txt")[0]["stdout"], what="the next call")  # noqa: B023
     assert roles(server) == before

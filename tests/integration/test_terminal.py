@@ -1,5 +1,6 @@
 """What people may expect of a terminal in a container, through a real server."""
 
+import os
 import re
 import signal
 from collections.abc import Iterator
@@ -153,9 +154,10 @@ def test_a_client_that_does_not_read(api: Api, box: str) -> None:
 def test_what_is_typed_into_a_program_that_does_not_read(plain_server: AtollServer) -> None:
     own = plain_server.api()
     box = own.create()["id"]
+    sleep = f"sleep 1000.{os.getpid()}"  # without walls, those of others are seen, too
     with opened(own, box) as screen:
         terminal_id = screen.attached()
-        screen.settled().type("stty raw -echo; sleep 1000\n").wait_for("sleep 1000\r\n")
+        screen.settled().type(f"stty raw -echo; {sleep}\n").wait_for(f"{sleep}\r\n")
         with pytest.raises(ConnectionClosed):
             type_for_ever(screen)
         assert screen.socket.close_code == 4400
@@ -163,9 +165,7 @@ def test_what_is_typed_into_a_program_that_does_not_read(plain_server: AtollServ
     with opened(own, box, terminal_id=terminal_id) as again:
         again.order(type="signal", signal="INT")
         again.order(type="signal", signal="QUIT")
-        wait_until(
-            lambda: "sleep" not in own.shell(box, "ps -eo args | grep '[s]leep 1000'")[0]["stdout"], what="its end"
-        )
+        wait_until(lambda: sleep not in own.shell(box, "ps -eo args | grep '^sleep 1000'")[0]["stdout"], what="its end")
 
 
 @pytest.mark.parametrize(

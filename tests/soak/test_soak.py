@@ -19,7 +19,7 @@ from tests.soak.people import Person
 from tests.soak.trouble import Trouble
 from tests.soak.verdict import empty, judge
 
-SECONDS_SHORT = 30.0
+SECONDS_SHORT = 20.0
 PEOPLE = 6
 
 
