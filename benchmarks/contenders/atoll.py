@@ -16,10 +16,10 @@ _ERRORS: Final = (OSError, RuntimeError, http.client.HTTPException)
 _FACTS = Facts(
     walls="all namespaces, a range of user ids for each sandbox, no capabilities, a seccomp allowlist, a disk of its "
     "own",
-    network="none",
+    network="none, or a list of allowed names for each container; a name's secrets are put in outside",
     memory_limit="hard, by cgroup; disk, processes and output, too",
     state="the living Python, and files; files survive crashes and reboots",
-    files="upload, list, download over HTTP",
+    files="upload, list, download, folders as tar, over HTTP",
     expiry="after a time without use",
     more="-",
 )
