@@ -44,16 +44,23 @@ class Connection:
         ending: Callable[[], TlsEnding | None],
         note: Callable[[EgressReason], None],
         meter: Meter,
+        turn: asyncio.Lock,
+        buffer_bytes: int,
         hello_s_max: float,
         idle_s_max: float,
     ) -> None:
-        """``note`` is called for a request that goes nowhere while its connection goes on."""
+        """``note`` is called for a request that goes nowhere while its connection goes on. ``turn`` is what the
+        sandbox's connections take for what keeps everybody waiting; ``buffer_bytes`` is how much may wait for who does
+        not read, in the kernel and in HTTP/2's windows.
+        """
         self._inside = inside
         self._name_at = name_at
         self._allows = allows
         self._dialler = dialler
         self._ending = ending
         self._note = note
+        self._turn = turn
+        self._buffer_bytes = buffer_bytes
         self._hello_s_max = hello_s_max
         self._idle_s_max = idle_s_max
         self._speaks_tls = False
@@ -131,8 +138,11 @@ class Connection:
         if ending is not None and substitution is not None:
             await self._relay_opened(name, ending, substitution, offers_of(hello.protocols))
             return
-        with await self._dialler.dial(name, self.port) as outside:
+        with await self._dial(name) as outside:
             await relay(self._inside, outside, self.meter)
+
+    async def _dial(self, name: str) -> socket.socket:
+        return await self._dialler.dial(name, self.port, self._buffer_bytes)
 
     async def _look(self) -> Hello | None:
         """Give the TLS hello, ``None`` when it is to be HTTP."""
@@ -153,7 +163,7 @@ class Connection:
 
     async def _relay_http(self, name: str) -> None:
         async def dial() -> Wire:
-            return SocketWire(await self._dialler.dial(name, self.port))
+            return SocketWire(await self._dial(name))
 
         await self._play_http(
             HttpRelay(
@@ -177,8 +187,10 @@ class Connection:
             offers=offers,
             ending=ending,
             substitution=substitution,
-            dial=lambda: self._dialler.dial(name, self.port),
+            dial=lambda: self._dial(name),
             meter=self.meter,
+            turn=self._turn,
+            buffer_bytes=self._buffer_bytes,
             head_s_max=self._hello_s_max,
             note=self._note,
         )

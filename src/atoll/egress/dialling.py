@@ -11,6 +11,7 @@ import socket
 from ipaddress import IPv4Address
 from typing import Final
 
+from atoll.egress.buffers import LARGE_BYTES, limit_buffers
 from atoll.egress.public_addresses import Address, Network, is_public
 from atoll.egress.readiness import writable
 from atoll.egress.refusal import RefusedError
@@ -29,11 +30,11 @@ class Dialler:
         self._also_public = also_public
         self._timeout_s = timeout_s
 
-    async def dial(self, name: str, port: int) -> socket.socket:
-        """Give a connected socket. Raises ``RefusedError``."""
+    async def dial(self, name: str, port: int, buffer_bytes: int = LARGE_BYTES) -> socket.socket:
+        """Give a connected socket, for which the kernel holds up to so much each way. Raises ``RefusedError``."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._connect(await self._public_addresses(name), port)
+                return await self._connect(await self._public_addresses(name), port, buffer_bytes)
         except TimeoutError:
             raise RefusedError(EgressReason.NOT_REACHED) from None
 
@@ -52,20 +53,21 @@ class Dialler:
             return True  # for tests: their servers are on this machine
         return is_public(address) and not _is_own(address)
 
-    async def _connect(self, addresses: list[Address], port: int) -> socket.socket:
+    async def _connect(self, addresses: list[Address], port: int, buffer_bytes: int) -> socket.socket:
         for address in addresses:
             try:
-                return await _connect_to(address, port)
+                return await _connect_to(address, port, buffer_bytes)
             except (OSError, TimeoutError):
                 continue
         raise RefusedError(EgressReason.NOT_REACHED)
 
 
-async def _connect_to(address: Address, port: int) -> socket.socket:
+async def _connect_to(address: Address, port: int, buffer_bytes: int) -> socket.socket:
     family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        limit_buffers(sock, buffer_bytes)
         await _connect(sock, address, port)
     except BaseException:
         sock.close()

@@ -11,6 +11,7 @@ from atoll.egress.address_pool import AddressPool
 from atoll.egress.allowlist import Allowlist
 from atoll.egress.audit import Audit
 from atoll.egress.bounds import Bounds, TokenBucket
+from atoll.egress.buffers import buffer_bytes, limit_buffers
 from atoll.egress.connection import Connection
 from atoll.egress.dialling import Dialler
 from atoll.egress.meter import Meter
@@ -65,6 +66,7 @@ class Gate:
         self._queries = TokenBucket(house.bounds.queries_per_s_max, house.clock)
         self._accepts = TokenBucket(house.bounds.connections_per_s_max, house.clock)
         self._connections: dict[asyncio.Task[None], Connection | None] = {}
+        self._turn = asyncio.Lock()
         self._pause: asyncio.TimerHandle | None = None
         self._is_accepting = False
         self._names = NameServer(
@@ -158,14 +160,16 @@ class Gate:
             task = self._loop.create_task(self._names.serve_stream(inside))
             self._connections[task] = None
         else:
+            size = buffer_bytes(len(self._connections) + 1)
             with suppress(OSError):
                 inside.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = self._connection(inside)
+                limit_buffers(inside, size)
+            connection = self._connection(inside, size)
             task = self._loop.create_task(self._play(connection))
             self._connections[task] = connection
         task.add_done_callback(self._ended)
 
-    def _connection(self, inside: socket.socket) -> Connection:
+    def _connection(self, inside: socket.socket, size: int) -> Connection:
         bounds = self._house.bounds
 
         def note(reason: EgressReason) -> None:
@@ -179,6 +183,8 @@ class Gate:
             ending=lambda: self._passage.ending,
             note=note,
             meter=Meter(self._loop.time, self._spend),
+            turn=self._turn,
+            buffer_bytes=size,
             hello_s_max=bounds.hello_s_max,
             idle_s_max=bounds.idle_s_max,
         )

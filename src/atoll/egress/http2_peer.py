@@ -8,13 +8,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import Event
 from h2.exceptions import H2Error, ProtocolError
 from h2.settings import SettingCodes, Settings
+from hpack import Encoder
 from hpack.exceptions import HPACKError
 from hpack.struct import Header
 from hyperframe.exceptions import HyperframeError
@@ -25,9 +26,6 @@ from atoll.egress.http2_frames import FRAME_BYTES_MAX, HEAD_BYTES_MAX, FrameCutt
 from atoll.egress.wires import Wire
 
 STREAMS_MAX: Final = 100
-STREAM_WINDOW_BYTES: Final = 512 * 1024
-WINDOW_BYTES: Final = 1024 * 1024
-
 _OUT_BYTES_MAX: Final = 128 * 1024
 _WINDOW_BYTES_AT_FIRST: Final = 65_535
 _TABLE_BYTES_MAX: Final = 4096
@@ -40,6 +38,13 @@ class Http2Error(Exception):
     """The other side does not speak HTTP/2, or more of it than is good."""
 
 
+class _Encoder(Encoder):
+    """Does without Huffman's code, which takes ten times as long as all the rest of a long head."""
+
+    def encode(self, headers: Any, huffman: bool = False) -> bytes:
+        return super().encode(headers, huffman=huffman)
+
+
 class _Connection(H2Connection):
     MAX_CLOSED_STREAMS = 1024
     DEFAULT_MAX_HEADER_LIST_SIZE = HEAD_BYTES_MAX
@@ -48,15 +53,18 @@ class _Connection(H2Connection):
 class Http2Peer:
     """Belongs to one event loop. ``count`` is called with the size of what is written, and may raise."""
 
-    def __init__(self, wire: Wire, *, is_client: bool, count: Callable[[int], None]) -> None:
-        """``is_client`` says which of the two we are."""
+    def __init__(self, wire: Wire, *, is_client: bool, buffer_bytes: int, count: Callable[[int], None]) -> None:
+        """``is_client`` says which of the two we are. ``buffer_bytes`` is what the other side may have on its way to
+        us in one stream, and half of what in all.
+        """
         self.wire = wire
         self.connection = _Connection(H2Configuration(client_side=is_client, validate_outbound_headers=False))
+        self.connection.encoder = _Encoder()
         self.connection.local_settings = Settings(
             client=is_client,
             initial_values={
                 SettingCodes.ENABLE_PUSH: 0,
-                SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW_BYTES,
+                SettingCodes.INITIAL_WINDOW_SIZE: buffer_bytes,
                 SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS_MAX,
                 SettingCodes.MAX_FRAME_SIZE: FRAME_BYTES_MAX,
                 SettingCodes.MAX_HEADER_LIST_SIZE: HEAD_BYTES_MAX,
@@ -65,6 +73,7 @@ class Http2Peer:
         self._cutter = FrameCutter(has_preface=not is_client)
         self.allowance = FrameAllowance(asyncio.get_running_loop().time)
         self._count = count
+        self._window_bytes = 2 * buffer_bytes
         self._out = bytearray()
         self._has_out = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -84,7 +93,7 @@ class Http2Peer:
     def open(self) -> None:
         """Say what both sides begin with."""
         self.connection.initiate_connection()
-        self.connection.increment_flow_control_window(WINDOW_BYTES - _WINDOW_BYTES_AT_FIRST)
+        self.connection.increment_flow_control_window(self._window_bytes - _WINDOW_BYTES_AT_FIRST)
         self.collect()
 
     def cut(self, data: bytes) -> Iterator[Frames | GoAway]:

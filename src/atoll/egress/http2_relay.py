@@ -27,7 +27,7 @@ from h2.settings import SettingCodes
 from hpack.struct import Header, NeverIndexedHeaderTuple
 
 from atoll.egress.http2_exchange import Exchange, Way
-from atoll.egress.http2_frames import GoAway
+from atoll.egress.http2_frames import Frames, GoAway
 from atoll.egress.http2_peer import STREAMS_MAX, Http2Error, Http2Peer
 from atoll.egress.http2_rules import check_head
 from atoll.egress.meter import Meter
@@ -52,16 +52,21 @@ class Http2Relay:
         name: str,
         port: int,
         meter: Meter,
+        turn: asyncio.Lock,
+        buffer_bytes: int,
         head_s_max: float,
         fill: Callable[[Iterable[tuple[bytes, bytes]]], list[bytes]],
         on_refused: Callable[[EgressReason], str],
     ) -> None:
         """``fill`` gives the values that are sent for a head, or raises ``RefusedError``. ``on_refused`` is told of a
-        request that goes nowhere, and gives what is said of it. ``head_s_max`` is how long the first request may take
-        to come.
+        request that goes nowhere, and gives what is said of it. ``turn`` is taken for each piece that is read, by all
+        connections of one sandbox: a head takes milliseconds, and a hundred of them at once would be others' second.
+        ``buffer_bytes`` is the window of a stream, half of a connection's. ``head_s_max`` is how long the first request
+        may take to come.
         """
-        self._inside = Http2Peer(inside, is_client=False, count=meter.count_received)
-        self._outside = Http2Peer(outside, is_client=True, count=meter.count_sent)
+        self._inside = Http2Peer(inside, is_client=False, buffer_bytes=buffer_bytes, count=meter.count_received)
+        self._outside = Http2Peer(outside, is_client=True, buffer_bytes=buffer_bytes, count=meter.count_sent)
+        self._turn = turn
         self._name = name
         self._port = port
         self._fill = fill
@@ -131,14 +136,9 @@ class Http2Relay:
         try:
             while data := await peer.wire.read():
                 for part in peer.cut(data):
-                    if isinstance(part, GoAway):
-                        self._on_goaway(peer, part)
-                    else:
-                        for event in peer.receive(part):
-                            self._on_event(peer, event)
-                    self._collect()
-                    self._end_if_left()
-                    await asyncio.sleep(0)  # others' turn
+                    async with self._turn:
+                        self._on_part(peer, part)
+                        await asyncio.sleep(0)  # others' turn
                     await self._inside.room()
                     await self._outside.room()
         except ProtocolError as error:  # what one side said cannot be told to the other
@@ -147,6 +147,15 @@ class Http2Relay:
             self._collect()
         if peer is self._inside:
             self._end()
+
+    def _on_part(self, peer: Http2Peer, part: Frames | GoAway) -> None:
+        if isinstance(part, GoAway):
+            self._on_goaway(peer, part)
+        else:
+            for event in peer.receive(part):
+                self._on_event(peer, event)
+        self._collect()
+        self._end_if_left()
 
     async def _write(self, peer: Http2Peer) -> None:
         while True:

@@ -34,6 +34,8 @@ class OpenedRelay:
         substitution: Substitution,
         dial: Callable[[], Awaitable[socket.socket]],
         meter: Meter,
+        turn: asyncio.Lock,
+        buffer_bytes: int,
         head_s_max: float,
         note: Callable[[EgressReason], None],
     ) -> None:
@@ -44,6 +46,8 @@ class OpenedRelay:
         self._substitution = substitution
         self._dial = dial
         self._meter = meter
+        self._turn = turn
+        self._buffer_bytes = buffer_bytes
         self._head_s_max = head_s_max
         self._note = note
         self.has_begun = False
@@ -118,6 +122,8 @@ class OpenedRelay:
             name=self._name,
             port=self._port,
             meter=self._meter,
+            turn=self._turn,
+            buffer_bytes=self._buffer_bytes,
             head_s_max=self._head_s_max,
             fill=self._substitution.fill,
             on_refused=on_refused,

@@ -6,6 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from atoll.egress.buffers import LARGE_BYTES
 from atoll.egress.dialling import Dialler
 from atoll.egress.public_addresses import Network
 from atoll.egress.refusal import RefusedError
@@ -37,6 +38,8 @@ async def test_an_address_that_refuses_is_passed_over(names: Names) -> None:
         with await dialler(names).dial(NAME, listener.getsockname()[1]) as sock:
             assert sock.getpeername() == listener.getsockname()
             assert not sock.getblocking()
+            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):  # it has a bound, so it does not grow by itself
+                assert 0 < sock.getsockopt(socket.SOL_SOCKET, option) <= 2 * LARGE_BYTES
 
 
 async def test_nobody_answers(names: Names) -> None:

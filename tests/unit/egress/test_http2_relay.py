@@ -43,8 +43,9 @@ from hypothesis import given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
+from atoll.egress.buffers import LARGE_BYTES
 from atoll.egress.http2_frames import GoAway
-from atoll.egress.http2_peer import STREAM_WINDOW_BYTES, STREAMS_MAX, WINDOW_BYTES, Http2Error, Http2Peer
+from atoll.egress.http2_peer import STREAMS_MAX, Http2Error, Http2Peer
 from atoll.egress.http2_relay import REFUSALS_MAX, Http2Relay
 from atoll.egress.meter import Meter
 from atoll.egress.refusal import RefusedError
@@ -152,7 +153,13 @@ class Talker:
 class Line:
     """A program inside, the relay, and a server outside."""
 
-    def __init__(self, on_bytes: Callable[[int], None] = lambda _: None, head_s_max: float = 10) -> None:
+    def __init__(
+        self,
+        on_bytes: Callable[[int], None] = lambda _: None,
+        head_s_max: float = 10,
+        turn: asyncio.Lock | None = None,
+        on_head: Callable[[], None] = lambda: None,
+    ) -> None:
         program, inside = socket.socketpair()
         server, outside = socket.socketpair()
         self._socks = (program, inside, server, outside)
@@ -161,6 +168,7 @@ class Line:
         self.program = Talker(program, is_client=True)
         self.server = Talker(server, is_client=False)
         self.noted: list[EgressReason] = []
+        self._on_head = on_head
         self.meter = Meter(asyncio.get_running_loop().time, on_bytes)
         self.relay = Http2Relay(
             SocketWire(inside),
@@ -168,11 +176,17 @@ class Line:
             name=NAME,
             port=443,
             meter=self.meter,
+            turn=turn or asyncio.Lock(),
+            buffer_bytes=LARGE_BYTES,
             head_s_max=head_s_max,
-            fill=Substitution({"TOKEN": VALUE}).fill,
+            fill=self._fill,
             on_refused=self._note,
         )
         self.running = asyncio.get_running_loop().create_task(self._run())
+
+    def _fill(self, head: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+        self._on_head()
+        return Substitution({"TOKEN": VALUE}).fill(head)
 
     def _note(self, reason: EgressReason) -> str:
         self.noted.append(reason)
@@ -440,13 +454,13 @@ async def test_a_stalled_stream_does_not_stop_the_others(line: Line) -> None:
     asked = [await line.server.asked(), await line.server.asked()]
     line.program.takes_data = False
     line.server.h2.send_headers(asked[0].stream_id, [(":status", "200")])
-    body = bytes(STREAM_WINDOW_BYTES)  # more than the program's window, and all of the relay's
+    body = bytes(LARGE_BYTES)  # more than the program's window, and all of the relay's
     async with asyncio.timeout(20):
         pouring = asyncio.get_running_loop().create_task(line.server.pour(asked[0].stream_id, body))
         while len(line.program.bodies.get(stalled, b"")) < 65_535:
             await line.program.hear()
         await pouring
-    assert line.server.h2.local_flow_control_window(asked[1].stream_id) < WINDOW_BYTES
+    assert line.server.h2.local_flow_control_window(asked[1].stream_id) < 2 * LARGE_BYTES
     await line.server.answer(asked[1].stream_id, b"body")
     await line.server.say()
     await line.program.next(StreamEnded, stream_id=other)
@@ -455,8 +469,32 @@ async def test_a_stalled_stream_does_not_stop_the_others(line: Line) -> None:
     line.program.h2.reset_stream(stalled)
     await line.program.say()
     async with asyncio.timeout(10):
-        while line.server.h2.outbound_flow_control_window < WINDOW_BYTES // 2:
+        while line.server.h2.outbound_flow_control_window < LARGE_BYTES:
             await line.server.hear()
+
+
+async def test_connections_of_one_sandbox_read_in_turns() -> None:
+    rounds = 0
+    read_in: list[int] = []
+
+    async def count_rounds() -> None:
+        nonlocal rounds
+        while True:
+            rounds += 1
+            await asyncio.sleep(0)
+
+    turn = asyncio.Lock()
+    lines = [await Line(turn=turn, on_head=lambda: read_in.append(rounds)).begin() for _ in range(8)]
+    counting = asyncio.create_task(count_rounds())
+    for line in lines:
+        await line.program.ask()
+    for line in lines:
+        await line.server.asked()
+    counting.cancel()
+    # Nobody else waits for more than one of them.
+    assert len(set(read_in)) == len(read_in) == len(lines)
+    for line in lines:
+        await line.close()
 
 
 async def test_a_request_that_does_not_come(caplog: pytest.LogCaptureFixture) -> None:
@@ -649,7 +687,7 @@ _frame = st.builds(
 
 @given(st.lists(_frame, max_size=30), st.booleans(), st.integers(1, 200))
 async def test_whatever_comes_only_its_own_errors_are_raised(sent: list[bytes], is_client: bool, size: int) -> None:
-    peer = Http2Peer(_Nowhere(), is_client=is_client, count=lambda _: None)
+    peer = Http2Peer(_Nowhere(), is_client=is_client, buffer_bytes=LARGE_BYTES, count=lambda _: None)
     peer.open()
     if is_client:
         peer.connection.send_headers(1, list(GET.items()), end_stream=True)
