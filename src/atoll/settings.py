@@ -537,6 +537,14 @@ def client_base_url(environ: Mapping[str, str] | None = None) -> str | None:
     return (os.environ if environ is None else environ).get("ATOLL_BASE_URL") or None
 
 
+def client_state_dir(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Give the folder in which the command line keeps what it remembers of a person; ``None`` without a home."""
+    environ = os.environ if environ is None else environ
+    home = environ.get("HOME")
+    state = environ.get("XDG_STATE_HOME") or (f"{home}/.local/state" if home else None)
+    return Path(state) / "atoll" if state and state.startswith("/") else None
+
+
 def type_text(name: str) -> str:
     """Say in words what values a setting takes."""
     return _expected(name)

@@ -1,38 +1,33 @@
-"""``atoll run``: Python in a container, its output as it comes."""
+"""``atoll run``: Python in a container, its output as it comes; without code, a prompt."""
 
-import base64
-import binascii
-import contextlib
-import mimetypes
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Final
+from typing import Annotated, Any
 
 import typer
 
-from atoll.cli.arguments import (
-    AsJson,
-    Container,
-    FromFile,
-    TimeoutSeconds,
-    milliseconds,
-    print_json,
-    read_source,
-    target_of,
-)
+from atoll.cli.arguments import AsJson, FromFile, TimeoutSeconds, milliseconds, print_json, read_source, target_of
+from atoll.cli.completion import complete_container
 from atoll.cli.connection import Connection, connect
+from atoll.cli.exit_codes import ExitCode
 from atoll.cli.failure import fail
-from atoll.cli.server_sent_events import read_events
-from atoll.cli.tables import size_text
-from atoll.cli.terminal import harmless, write
-
-_SUFFIXES: Final = {"image/png": ".png", "image/jpeg": ".jpg", "image/svg+xml": ".svg", "image/gif": ".gif"}
+from atoll.cli.progress import waiting
+from atoll.cli.python_call import show, stream_call
+from atoll.cli.raw_terminal import has_terminal
 
 
 def run(
     context: typer.Context,
-    container: Container,
+    container: Annotated[
+        str | None,
+        typer.Argument(
+            help="A container's id, or its name where no other has it; without one, a new container that is removed "
+            "at the end.",
+            autocompletion=complete_container,
+        ),
+    ] = None,
     code: Annotated[str | None, typer.Argument(help="Python code; `-` reads it from stdin.")] = None,
     *,
     file: FromFile = None,
@@ -42,87 +37,55 @@ def run(
     ] = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """Run Python code and print its output as it comes; figures become files.
+    """Run Python code and print its output as it comes; figures become files. Without code, a Python prompt.
 
     The exit code is 0 when the code ran to its end, even when that was a traceback, as the API has it, and 1 when it
     was stopped (time, interrupt) or its Python died.
     """
-    source = read_source(code, file, "code")
-    body = {"code": source, "timeout_ms": milliseconds(timeout)}
-    with connect(target_of(context)) as connection:
-        path = f"/containers/{connection.find_container(container)}/code_interpreter_calls"
+    is_prompt = code is None and file is None and has_terminal()
+    if is_prompt and as_json:
+        fail("A prompt has no JSON; give code, too.", code=ExitCode.USAGE)
+    source = "" if is_prompt else _source(code, file)
+    with connect(target_of(context)) as connection, _container(connection, container) as container_id:
+        if is_prompt:
+            from atoll.cli.prompt import prompt  # noqa: PLC0415 - slow to load
+
+            prompt(connection, container_id, timeout_ms=milliseconds(timeout), images=images)
+            return
+        body = {"code": source, "timeout_ms": milliseconds(timeout)}
+        path = f"/containers/{container_id}/code_interpreter_calls"
         if as_json:
             item = connection.post(path, **body)
             print_json(item)
         else:
-            item = _show(stream_call(connection, path, body), images)
+            item = show(stream_call(connection, path, body), images)
+    _tell_outcome(item, as_json=as_json)
+
+
+def _source(code: str | None, file: Path | None) -> str:
+    """Read the code; like Python's own command from stdin where nothing else is said and nobody types there."""
+    if code is None and file is None and not sys.stdin.isatty():
+        source = sys.stdin.read()
+        if source.strip():
+            return source
+    return read_source(code, file, "code")
+
+
+def _tell_outcome(item: dict[str, Any], *, as_json: bool) -> None:
     if item["status"] != "completed":
         sys.stderr.write("" if as_json else f"[the call is {item['status']}]\n")
-        raise SystemExit(1)
+        raise SystemExit(ExitCode.FAILED)
 
 
-def stream_call(connection: Connection, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Make a call and give its events. An ``error`` event ends the command."""
-    given = {name: value for name, value in body.items() if value is not None}
-    with connection.stream("POST", path, json={**given, "stream": True}) as response:
-        try:
-            for event in read_events(response.iter_lines()):
-                if event.get("type") == "error":
-                    fail(f"{harmless(str(event.get('message')))} (request {response.headers.get('x-request-id')})")
-                yield event
-        except ValueError:
-            fail("The server's stream of events cannot be read.")
-
-
-def _show(events: Iterator[dict[str, Any]], images: Path) -> dict[str, Any]:
-    """Print a call's events as they come. Gives the finished item."""
-    at_line_start = True
-    item: dict[str, Any] | None = None
-    for event in events:
-        match event["type"]:
-            case "response.code_interpreter_call_logs.delta":
-                write(sys.stdout, event["delta"])
-                at_line_start = event["delta"].endswith("\n") if event["delta"] else at_line_start
-            case "response.code_interpreter_call_image.added":
-                sys.stderr.write(f"[figure saved as {_save_image(event['url'], images)}]\n")
-            case "response.output_item.done":
-                item = event["item"]
-                break
-    if not at_line_start and sys.stdout.isatty():
-        sys.stdout.write("\n")
-    if item is None:
-        fail("The server ended the stream before the call was done.")
-    _name_files(item)
-    return item
-
-
-def _name_files(item: dict[str, Any]) -> None:
-    for file in item.get("files") or []:
-        sys.stderr.write(f"[file {harmless(file['path'])}, {size_text(file['bytes'])}]\n")
-
-
-def _save_image(url: str, folder: Path) -> Path:
-    """Write a data URL's image into a new file; nothing that is there is overwritten."""
-    head, _, content = url.partition(";base64,")
-    media_type = head.removeprefix("data:")
-    suffix = _SUFFIXES.get(media_type) or mimetypes.guess_extension(media_type) or ".bin"
+@contextmanager
+def _container(connection: Connection, container: str | None) -> Iterator[str]:
+    """Give a container's id; without one, that of a new one that goes with the block."""
+    if container is not None:
+        yield connection.find_container(container)
+        return
+    with waiting("Making a container"):
+        container_id = str(connection.post("/containers", name="atoll run")["id"])
     try:
-        data = base64.b64decode(content, validate=True)
-    except binascii.Error:
-        fail("The server sent a figure that cannot be read.")
-    try:
-        path, file = _new_file(folder, suffix)
-        with file:
-            file.write(data)
-    except OSError as error:
-        fail(f"The figure cannot be saved in {folder}: {error.strerror}.")
-    return path
-
-
-def _new_file(folder: Path, suffix: str) -> tuple[Path, BinaryIO]:
-    number = 0
-    while True:
-        number += 1
-        path = folder / f"figure-{number}{suffix}"
-        with contextlib.suppress(FileExistsError):
-            return path, path.open("xb")
+        yield container_id
+    finally:
+        connection.delete(f"/containers/{container_id}")

@@ -18,7 +18,7 @@ from atoll.cli.arguments import (
 from atoll.cli.connection import Target, connect
 from atoll.cli.exit_codes import ExitCode, own_failures_apart
 from atoll.cli.failure import fail
-from atoll.cli.run import stream_call
+from atoll.cli.python_call import stream_call
 from atoll.cli.terminal import write
 
 

@@ -116,6 +116,21 @@ def test_code_comes_from_stdin_or_a_file(atoll: Atoll, scripted: ScriptedServer,
     assert [json.loads(asked.body)["code"] for asked in scripted.asked] == ["print(2)", "print(3)"]
 
 
+def test_without_code_it_comes_from_stdin_where_nobody_types(atoll: Atoll, scripted: ScriptedServer) -> None:
+    scripted.answers[PYTHON] = stream(done())
+    assert atoll("run", ID, stdin="print(4)").code == 0
+    assert json.loads(scripted.asked[0].body)["code"] == "print(4)"
+
+
+@pytest.mark.parametrize("ended", [done(), done("failed"), {"type": "error", "message": "The sandbox broke."}])
+def test_a_container_for_one_call_is_removed(atoll: Atoll, scripted: ScriptedServer, ended: dict[str, Any]) -> None:
+    scripted.answers["POST /v1/containers"] = Answer({"id": ID})
+    scripted.answers[PYTHON] = stream(logs("1"), ended)
+    scripted.answers[f"DELETE /v1/containers/{ID}"] = Answer({"deleted": True})
+    assert atoll("run", stdin="1").code == (0 if ended == done() else 1)
+    assert [asked.method for asked in scripted.asked] == ["POST", "POST", "DELETE"]
+
+
 @pytest.mark.parametrize("arguments", [[], ["1", "--file", "x"]])
 def test_code_comes_from_one_place(atoll: Atoll, arguments: list[str]) -> None:
     outcome = atoll("run", ID, *arguments)
