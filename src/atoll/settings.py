@@ -380,6 +380,9 @@ class Settings:
     terminals_per_container_max: Annotated[
         int, Description("Terminals of one container, connected to or not.", "Limits", low=0, high=32)
     ] = 8
+    event_streams_max: Annotated[
+        int, Description("Streams of events, of all containers together.", "Limits", low=0)
+    ] = 1_000
 
     def __post_init__(self) -> None:
         for name, description in DESCRIPTIONS.items():

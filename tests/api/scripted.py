@@ -21,6 +21,7 @@ from atoll.model.projects import Project
 from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.service.answer_room import AnswerRoom
 from atoll.service.app import Services
+from atoll.service.events import EventReader, Events
 from atoll.service.limits import ServiceLimits
 
 KEY = "My API Key"
@@ -85,6 +86,7 @@ class Script:
     stored: dict[str, bytes] = field(default_factory=dict)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a scripted call was closed."""
+    events: Events = field(default_factory=lambda: Events(boot="0" * 8))
     answers: AnswerRoom = field(default_factory=lambda: AnswerRoom(1 << 30, 1 << 30))
 
     def note(self, what: str, details: Any = None) -> None:
@@ -107,6 +109,8 @@ class ScriptedServices:
         self.calls = _Calls(script)
         self.answers = script.answers
         self.egress = _Egress(script)
+        self.events = script.events
+        self.event_streams = _EventStreams(script)
 
     async def authenticate(self, secret: str) -> Project:
         if secret != KEY:
@@ -160,6 +164,20 @@ class _Egress:
     async def list(self, _: ProjectId, container_id: str, query: PageQuery) -> Page[EgressRecord]:
         self._script.note("egress", (container_id, query))
         return Page((EGRESS_RECORD,), has_more=False)
+
+
+class _EventStreams:
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self.boot = script.events.boot
+
+    @asynccontextmanager
+    async def reading(
+        self, _: ProjectId, container_id: str, after: str | None, *, param: str
+    ) -> AsyncIterator[EventReader]:
+        self._script.note("events", after)
+        with self._script.events.reading(ContainerId(container_id), after, param=param) as reader:
+            yield reader
 
 
 class _ContainerFiles:

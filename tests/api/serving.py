@@ -1,7 +1,7 @@
 """Runs an application on a real port, in the test's own event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 
 from atoll.operate.http_protocol import BoundedHttpProtocol
+from atoll.operate.http_server import HttpServer
 from atoll.operate.websocket_protocol import MESSAGE_BYTES_MAX, BoundedWebSocketProtocol
 
 
@@ -45,7 +46,7 @@ async def serving(
         access_log=False,
         timeout_graceful_shutdown=shutdown_grace_s,
     )
-    server = _Server(config)
+    server = _Server(config, getattr(app, "begin_stopping", _nothing))
     running = asyncio.create_task(server.serve())
     started = asyncio.create_task(server.has_started.wait())
     await asyncio.wait((running, started), return_when=asyncio.FIRST_COMPLETED)
@@ -103,11 +104,15 @@ def serving_in_thread(app: Any) -> Iterator[str]:
             running.result()
 
 
-class _Server(uvicorn.Server):
+def _nothing() -> None:
+    """Do nothing."""
+
+
+class _Server(HttpServer):
     """Tells when it listens, and leaves the signals of the test run alone."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
+    def __init__(self, config: uvicorn.Config, on_stopping: Callable[[], None]) -> None:
+        super().__init__(config, on_stopping)
         self.has_started = asyncio.Event()
 
     async def startup(self, sockets: Any = None) -> None:

@@ -52,6 +52,8 @@ def used(metrics: Metrics) -> Metrics:
     metrics.refused("machine")
     with metrics.terminal() as counting:
         counting.carried("in", 1)
+    with metrics.event_stream():
+        pass
     return metrics
 
 

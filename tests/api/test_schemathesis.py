@@ -52,7 +52,8 @@ def container_id(live: Live) -> str:
     suppress_health_check=list(HealthCheck),
 )
 def test_every_route_answers_as_promised(case: Case[Any], live: Live, container_id: str) -> None:
-    if "container_id" in (case.path_parameters or {}) and case.method != "DELETE":
+    # A real container's events have no end.
+    if "container_id" in (case.path_parameters or {}) and case.method != "DELETE" and not case.path.endswith("/events"):
         case.path_parameters["container_id"] = container_id
     make_harmless(case.body)
     case.call_and_validate(

@@ -21,6 +21,7 @@ from atoll.api.request import METRICS, SERVICES, ApiRequest
 from atoll.api.routes import (
     archive,
     code_interpreter_calls,
+    container_events,
     container_files,
     containers,
     egress,
@@ -32,6 +33,7 @@ from atoll.api.routes import (
     processes,
     reference,
     shell_calls,
+    stats,
     terminal,
 )
 from atoll.model.errors import BusyError
@@ -45,6 +47,8 @@ _V1: Final = (
     containers.update_container,
     containers.delete_container,
     egress.list_container_egress,
+    container_events.stream_container_events,
+    stats.retrieve_container_stats,
     container_files.list_container_files,
     container_files.create_container_file,
     container_files.retrieve_container_file,
@@ -88,6 +92,7 @@ def build_app(
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_services() as services:
             app.state[SERVICES] = services
+            edge.on_stopping = services.events.close
             app.state[mcp.MCP] = tools = mcp.Mcp(edge)
             yield
             await edge.drained(drain_timeout_s)

@@ -30,7 +30,7 @@ from litestar.types import (
 from atoll.about import About, begin
 from atoll.api.errors import ClientGoneError, ErrorBody, Failure, failure_of
 from atoll.api.metrics import Metrics
-from atoll.api.scope import is_head, mark, method_of
+from atoll.api.scope import hang_up, is_head, mark, method_of
 from atoll.api.upgrade import UpgradeAnswer
 from atoll.spans import NO_SPAN, Tracing
 
@@ -50,7 +50,9 @@ _CLIENT_GONE: Final = 499
 
 
 class Edge:
-    """Wraps the application. ``clock`` gives seconds that never go back."""
+    """Wraps the application. ``clock`` gives seconds that never go back; ``on_stopping``, which may be set, ends what
+    would go on for ever.
+    """
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class Edge:
         self._new_request_id = new_request_id
         self._tracing = tracing
         self._logs_requests = logs_requests
+        self.on_stopping: Callable[[], None] = lambda: None
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -89,6 +92,10 @@ class Edge:
             self._active -= 1
             if not self._active:
                 self._idle.set()
+
+    def begin_stopping(self) -> None:
+        """End what would go on for ever; everything else is still answered."""
+        self.on_stopping()
 
     async def drained(self, timeout_s: float) -> bool:
         """Wait until no request is being answered any more; tells whether that came about in time."""
@@ -116,13 +123,15 @@ class Edge:
         received = _Received(receive)
         try:
             await self._app(scope, received.receive, answer.send)
-        except ClientGoneError:
-            logger.debug("the client went away")
         except asyncio.CancelledError:
             # Only the server's own end cancels a request; the task ends here, so nobody waits for the cancellation.
             await answer.fail(_stopping())
         except Exception as error:  # noqa: BLE001 - the last resort: nothing may leave without an answer
-            await answer.fail(failure_of(error, scope))
+            if _is_client_gone(error):
+                logger.debug("the client went away")
+                await hang_up(scope, receive)
+            else:
+                await answer.fail(failure_of(error, scope))
         finally:
             ended = _Ended(method_of(scope), answer.status or _CLIENT_GONE, self._clock() - started_at)
             self._metrics.answered(ended.method, _route(scope), ended.status, ended.seconds)
@@ -243,6 +252,14 @@ def _inner_scope(scope: S) -> S:
     if path.startswith(_AZURE_PREFIX) and path[len(_AZURE_PREFIX) :][:1] in ("", "/"):
         inner["path"] = path.removeprefix("/openai")
     return inner
+
+
+def _is_client_gone(error: Exception) -> bool:
+    """Tell also when Litestar has wrapped it, as each of its layers does once an answer has begun."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, ClientGoneError):
+        found = found.__cause__
+    return found is not None
 
 
 def _with_head(allow: bytes) -> bytes:

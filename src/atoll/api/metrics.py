@@ -60,6 +60,7 @@ class Metrics:
         )
         self._calls = _Calls(registry)
         self._terminals = _Terminals(registry)
+        self._event_streams = _EventStreams(registry)
         self._runtime = RuntimeFamilies()
         registry.register(self._runtime)
         self._egress = EgressFamilies()
@@ -100,6 +101,10 @@ class Metrics:
                 yield counting
             finally:
                 terminals.ended.labels(counting.ended).inc()
+
+    def event_stream(self) -> "EventStreamCount":
+        """Give what counts one stream of events."""
+        return EventStreamCount(self._event_streams)
 
     def render(
         self, *, containers_running: int, runtime: RuntimeMetrics | None, egress: EgressCounts | None = None
@@ -208,6 +213,36 @@ class TerminalCount:
     def __init__(self, carried: Callable[[Literal["in", "out"], int], None]) -> None:
         self.ended = "server"
         self.carried = carried
+
+
+class EventStreamCount:
+    """Counts one stream of events while the body runs; ``ended`` is set to why it did, unless the client went."""
+
+    def __init__(self, streams: "_EventStreams") -> None:
+        self._streams = streams
+        self.ended: Literal["client", "slow", "over"] = "client"
+
+    def __enter__(self) -> None:
+        self._streams.open.inc()
+
+    def __exit__(self, *_: object) -> None:
+        self._streams.open.dec()
+        self._streams.ended.labels(self.ended).inc()
+
+    def missed(self, count: int) -> None:
+        """Count events that the stream went without."""
+        self._streams.missed.inc(count)
+
+
+class _EventStreams:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.open = Gauge("atoll_event_streams_open", "Streams of events now.", registry=registry)
+        self.ended = Counter(
+            "atoll_event_streams", "Streams of events that ended, by why.", ("cause",), registry=registry
+        )
+        self.missed = Counter(
+            "atoll_events_missed", "Events that streams went without, having read too slowly.", registry=registry
+        )
 
 
 class _Terminals:

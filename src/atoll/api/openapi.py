@@ -8,7 +8,7 @@ import msgspec
 from litestar.routes import BaseRoute, HTTPRoute
 
 from atoll.api.errors import ErrorResponse
-from atoll.api.operation import OPERATION, Operation, Parameter, Raw
+from atoll.api.operation import OPERATION, EventAnswer, Operation, Parameter, Raw
 
 Document = dict[str, Any]
 
@@ -66,7 +66,8 @@ def _operations(routes: Iterable[BaseRoute]) -> Iterable[tuple[str, str, Operati
 
 
 def _types(operation: Operation) -> Iterable[Any]:
-    kinds = (operation.answer, operation.body, operation.stream)
+    answer = operation.answer.kind if isinstance(operation.answer, EventAnswer) else operation.answer
+    kinds = (answer, operation.body, operation.stream)
     return (kind for kind in kinds if kind is not None and not isinstance(kind, Raw))
 
 
@@ -152,17 +153,23 @@ def _success(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         if operation.answer.media_type == "application/json":
             schema = {"type": "object"}
         return _response(operation.answer.description, {operation.answer.media_type: {"schema": schema}})
+    if isinstance(operation.answer, EventAnswer):
+        event = _event(schemas.of(operation.answer.kind), "Each event of the stream.")
+        event["properties"]["id"] = {"type": "string", "description": "The `id` of the data."}
+        return _response(operation.answer.description, {"text/event-stream": {"schema": event}})
     content = {"application/json": {"schema": schemas.of(operation.answer)}}
     if operation.stream is not None:
-        content["text/event-stream"] = {"schema": _event(schemas.of(operation.stream))}
+        content["text/event-stream"] = {
+            "schema": _event(schemas.of(operation.stream), "With `stream`: each event of the stream.")
+        }
     return _response("Done.", content)
 
 
-def _event(data: dict[str, Any]) -> dict[str, Any]:
+def _event(data: dict[str, Any], description: str) -> dict[str, Any]:
     """Describe one server-sent event, as OpenAPI 3.2 does and tools for 3.1 already read."""
     return {
         "type": "object",
-        "description": "With `stream`: each event of the stream.",
+        "description": description,
         "properties": {
             "event": {"type": "string", "description": "The `type` of the data."},
             "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": data},

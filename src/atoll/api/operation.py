@@ -45,12 +45,21 @@ class Raw:
     ranges: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class EventAnswer:
+    """An answer that is always a stream of events; ``kind`` is the msgspec type of their data."""
+
+    kind: Any
+    description: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One method on one path.
 
-    ``body`` and ``answer`` are msgspec types; ``stream`` is the type of the events when the body asks for a stream.
-    ``errors`` are statuses beside those that every route of its kind can have.
+    ``body`` and ``answer`` are msgspec types, the latter also ``Raw`` or ``EventAnswer``; ``stream`` is the type of the
+    events when the body asks for a stream. ``errors`` are statuses beside those that every
+    route of its kind can have.
     """
 
     id: str

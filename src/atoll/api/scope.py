@@ -1,14 +1,34 @@
 """What the edge and the handlers tell each other about a request, kept in its ASGI scope."""
 
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
-from litestar.types import RouteHandlerType, Scope
+from litestar.types import Receive, RouteHandlerType, Scope
 
 RETRY_UNSAFE: Final = "retry_unsafe"
 """Key in a handler's ``opt``: what it does must not be done twice only because an answer was lost."""
 
+ABORT: Final = "atoll.abort"
+"""Key among a scope's ``extensions``: under ``now``, what drops the connection with all that waits to be sent."""
+
+_GONE_S_MAX: Final = 1.0
+
 _REQUEST_ID: Final = "atoll.request_id"
 _METHOD: Final = "atoll.method"
+
+
+async def hang_up(scope: Scope, receive: Receive) -> None:
+    """Drop the connection of a client that went away, or that does not read: closing would wait until it has."""
+    abort = (scope.get("extensions") or {}).get(ABORT)
+    if abort is None:
+        return
+    cast("Callable[[], None]", abort["now"])()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_GONE_S_MAX):
+            while (await receive())["type"] != "http.disconnect":
+                pass
 
 
 def mark(scope: Scope, *, request_id: str) -> None:

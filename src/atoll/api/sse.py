@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Final
 
 import msgspec
 from litestar.types import Receive, Scope, Send
 
-from atoll.api.errors import ClientGoneError, failure_of
+from atoll.api.errors import failure_of
 from atoll.api.json_text import JsonPieces
 from atoll.api.patient_send import send_body
 from atoll.api.watch import while_connected
@@ -16,7 +16,7 @@ from atoll.api.wire import StreamError
 
 KEEP_ALIVE_S: Final = 15.0
 _KEEP_ALIVE: Final = b": keep-alive\n\n"
-_HEADERS: Final = [
+EVENT_STREAM_HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
@@ -46,10 +46,9 @@ class EventStream:
         self._sent = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream until its end or until the client goes. Raises what came before anything was sent."""
+        """Send the stream until its end. Raises ``ClientGoneError``, and what came before anything was sent."""
         try:
-            with suppress(ClientGoneError):
-                await while_connected(receive, self._run(scope, send))
+            await while_connected(receive, self._run(scope, send))
         finally:
             self._let_go()
 
@@ -84,7 +83,7 @@ class EventStream:
                 last = event is None or isinstance(event, Exception)
                 pieces = self._frame(event, scope, started=started)
             if not started:
-                await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+                await send({"type": "http.response.start", "status": 200, "headers": EVENT_STREAM_HEADERS})
                 started = True
             for piece in pieces:
                 await send_body(send, piece, more=True)

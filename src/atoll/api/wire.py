@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from atoll.model import container_stats as container_stats_model
 from atoll.model import terminals
 from atoll.model.containers import Container
 from atoll.model.egress_decision import EgressReason, EgressRecord
@@ -172,6 +173,72 @@ class TerminalClosed(_Answer, frozen=True, kw_only=True):
     id: str
     object: Literal["container.terminal.closed"] = "container.terminal.closed"
     closed: Literal[True] = True
+
+
+class MemoryStats(_Answer, frozen=True, kw_only=True):
+    """Memory, everything in the container counted."""
+
+    used_bytes: _Count
+    limit_bytes: _Count | None
+
+
+class CpuStats(_Answer, frozen=True, kw_only=True):
+    """CPU; `cores` were used lately, `used_seconds` since the container was last woken."""
+
+    used_seconds: Annotated[float, Meta(ge=0)]
+    cores: Annotated[float, Meta(ge=0)]
+    limit_cores: Annotated[float, Meta(ge=0)] | None
+
+
+class ProcessStats(_Answer, frozen=True, kw_only=True):
+    """Processes and threads."""
+
+    count: _Count
+    limit: _Count | None
+
+
+class DiskStats(_Answer, frozen=True, kw_only=True):
+    """What is written on the container's disk, everywhere in it; null where that is not known."""
+
+    used_bytes: _Count | None
+    limit_bytes: _Count | None
+
+
+class NetworkStats(_Answer, frozen=True, kw_only=True):
+    """What went through the network policy since the container was last woken."""
+
+    sent_bytes: _Count
+    received_bytes: _Count
+    refused: _Count
+
+
+class StatsSample(_Answer, frozen=True, kw_only=True):
+    """What was seen at one moment."""
+
+    at: Annotated[float, Meta(description="Unix time in seconds.")]
+    memory_bytes: _Count
+    cpu_cores: Annotated[float, Meta(ge=0)]
+    processes: _Count
+    disk_bytes: _Count | None
+    sent_bytes: _Count
+    received_bytes: _Count
+
+
+class ContainerStats(_Answer, frozen=True, kw_only=True):
+    """What a container holds and uses; null is no limit, or nothing known."""
+
+    object: Literal["container.stats"] = "container.stats"
+    container_id: str
+    sampled_at: Annotated[float, Meta(description="Unix time in seconds.")]
+    memory: MemoryStats
+    cpu: CpuStats
+    processes: ProcessStats
+    disk: DiskStats
+    network: Annotated[NetworkStats | None, Meta(description="Null where no policy lets anything out.")]
+    history: Annotated[
+        list[StatsSample],
+        Meta(description="Oldest first, of the last five minutes, since somebody first asked; one every 5 s at most."),
+    ]
 
 
 class EgressDecision(_Answer, frozen=True, kw_only=True):
@@ -629,6 +696,35 @@ def egress_decision(record: EgressRecord) -> EgressDecision:
         reason=record.reason.value,
         bytes_sent=record.bytes_sent,
         bytes_received=record.bytes_received,
+    )
+
+
+def container_stats(container_id: str, stats: container_stats_model.ContainerStats) -> ContainerStats:
+    """Write what a container holds as on the wire."""
+    now = stats.now
+    traffic = now.traffic
+    return ContainerStats(
+        container_id=container_id,
+        sampled_at=now.at,
+        memory=MemoryStats(used_bytes=now.memory_bytes, limit_bytes=stats.memory_bytes_max),
+        cpu=CpuStats(used_seconds=stats.cpu_s, cores=round(now.cores, 4), limit_cores=stats.cores_max),
+        processes=ProcessStats(count=now.processes, limit=stats.processes_max),
+        disk=DiskStats(used_bytes=now.disk_bytes, limit_bytes=stats.disk_bytes_max),
+        network=None
+        if traffic is None
+        else NetworkStats(sent_bytes=traffic.sent, received_bytes=traffic.received, refused=traffic.refused),
+        history=[
+            StatsSample(
+                at=sample.at,
+                memory_bytes=sample.memory_bytes,
+                cpu_cores=round(sample.cores, 4),
+                processes=sample.processes,
+                disk_bytes=sample.disk_bytes,
+                sent_bytes=sample.traffic.sent if sample.traffic else 0,
+                received_bytes=sample.traffic.received if sample.traffic else 0,
+            )
+            for sample in stats.history
+        ],
     )
 
 

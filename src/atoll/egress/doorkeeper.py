@@ -15,6 +15,7 @@ from atoll.egress.allowlist import Allowlist
 from atoll.egress.gate import Gate, House, Passage
 from atoll.egress.handover import Answer, HandoverError, Request
 from atoll.egress.secret_opener import SecretOpener
+from atoll.model.container_stats import Traffic
 from atoll.model.domain_pattern import DomainPattern, parse_domain
 from atoll.model.ids import SandboxId
 from atoll.model.network_policy import NetworkPolicy
@@ -44,6 +45,11 @@ class Doorkeeper:
     def gates(self) -> Sequence[Gate]:
         """All gates."""
         return list(self._gates.values())
+
+    def traffic(self, sandbox_id: str) -> Traffic | None:
+        """Give what went through a sandbox's gate; ``None`` where there is none."""
+        gate = self._gates.get(sandbox_id)
+        return None if gate is None else gate.traffic
 
     def serve(self, listener: socket.socket) -> None:
         """Let the supervisor connect to a bound socket."""

@@ -1,8 +1,9 @@
 """Tells the server of every decision, over a Unix socket; what happens while nobody listens is kept for a while.
 
 Lines of JSON. From here: ``{"decision": {...}}`` as decisions fall, ``{"lost": count}`` for those that were not kept,
-``{"settled": id}`` and ``{"counts": {...}, "id": id}`` as answers. To here: ``{"settle": id}``, which is answered after
-every decision that fell before it, and ``{"count": id}``. The listener that came last is told.
+``{"settled": id}``, ``{"counts": {...}, "id": id}`` and ``{"traffic": {...} or null, "id": id}`` as answers. To here:
+``{"settle": id}``, which is answered after every decision that fell before it, ``{"count": id}``, and ``{"traffic": id,
+"sandbox_id": ...}``. The listener that came last is told.
 """
 
 import asyncio
@@ -13,7 +14,10 @@ import struct
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any, Final
+
+from atoll.model.container_stats import Traffic
 
 _log = logging.getLogger(__name__)
 
@@ -34,19 +38,25 @@ class Feed:
         self._allowed_uids = allowed_uids
         self._counts: Callable[[], Mapping[str, Any]] = dict
         self._on_settle: Callable[[], None] = lambda: None
+        self._traffic: Callable[[str], Traffic | None] = lambda _: None
         self._kept: deque[bytes] = deque()
         self._lost = 0
         self._listener: asyncio.StreamWriter | None = None
         self._server: asyncio.Server | None = None
 
     async def serve(
-        self, sock: socket.socket, counts: Callable[[], Mapping[str, Any]], on_settle: Callable[[], None]
+        self,
+        sock: socket.socket,
+        counts: Callable[[], Mapping[str, Any]],
+        on_settle: Callable[[], None],
+        traffic: Callable[[str], Traffic | None] = lambda _: None,
     ) -> None:
         """Let listeners connect to a bound socket.
 
-        ``counts`` gives what is counted; ``on_settle`` is called when a listener asks for everything until then.
+        ``counts`` gives what is counted; ``on_settle`` is called when a listener asks for everything until then,
+        ``traffic`` gives what went through for one sandbox.
         """
-        self._counts, self._on_settle = counts, on_settle
+        self._counts, self._on_settle, self._traffic = counts, on_settle, traffic
         self._server = await asyncio.start_unix_server(
             self._welcome, sock=sock, limit=_LINE_BYTES_MAX, **_LEAVE_PATH_ALONE
         )
@@ -97,6 +107,9 @@ class Feed:
             self._say(writer, {"settled": question["settle"]})
         elif "count" in question:
             self._say(writer, {"counts": self._counts(), "id": question["count"]})
+        elif "traffic" in question:
+            traffic = self._traffic(str(question.get("sandbox_id")))
+            self._say(writer, {"traffic": traffic and asdict(traffic), "id": question["traffic"]})
 
     def _tell_kept(self, writer: asyncio.StreamWriter) -> None:
         if self._lost:

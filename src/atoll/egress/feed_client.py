@@ -9,7 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from atoll.model.container_stats import Traffic
 from atoll.model.egress_decision import EgressCounts, EgressDecision, EgressReason
+from atoll.model.ids import SandboxId
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +51,15 @@ class FeedClient:
         answer = await self._ask("count")
         return None if answer is None else _counts(answer["counts"])
 
-    async def _ask(self, question: str) -> Mapping[str, Any] | None:
+    async def traffic(self, sandbox_id: SandboxId) -> Traffic | None:
+        """Give what went through for one sandbox; ``None`` when nothing may, or the process is away."""
+        answer = await self._ask("traffic", sandbox_id=sandbox_id)
+        found = None if answer is None else answer["traffic"]
+        if found is None:
+            return None
+        return Traffic(sent=int(found["sent"]), received=int(found["received"]), refused=int(found["refused"]))
+
+    async def _ask(self, question: str, **more: str) -> Mapping[str, Any] | None:
         writer = self._writer
         if writer is None:
             return None
@@ -57,7 +67,7 @@ class FeedClient:
         future: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            writer.write(json.dumps({question: number}).encode() + b"\n")
+            writer.write(json.dumps({question: number, **more}).encode() + b"\n")
             async with asyncio.timeout(_ANSWER_S_MAX):
                 return await future
         except (OSError, TimeoutError):

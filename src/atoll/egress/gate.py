@@ -18,6 +18,7 @@ from atoll.egress.meter import Meter
 from atoll.egress.name_server import NameServer
 from atoll.egress.refusal import RefusedError
 from atoll.egress.tls_ending import TlsEnding
+from atoll.model.container_stats import Traffic
 from atoll.model.egress_decision import EgressReason
 from atoll.model.ids import SandboxId
 
@@ -65,6 +66,7 @@ class Gate:
         self._bytes_left = house.bounds.bytes_max
         self._queries = TokenBucket(house.bounds.queries_per_s_max, house.clock)
         self._accepts = TokenBucket(house.bounds.connections_per_s_max, house.clock)
+        self._sent = self._received = self._refused = 0
         self._connections: dict[asyncio.Task[None], Connection | None] = {}
         self._turn = asyncio.Lock()
         self._pause: asyncio.TimerHandle | None = None
@@ -72,7 +74,7 @@ class Gate:
         self._names = NameServer(
             self._pool,
             lambda name: bool(self._passage.allowlist.ports_of(name)),
-            lambda name: house.audit.refused_query(sandbox_id, name),
+            self._refused_query,
             self._queries.take,
             has_ipv6=sockets[0].family == socket.AF_INET6,
         )
@@ -85,6 +87,16 @@ class Gate:
     def connections(self) -> int:
         """How many there are now."""
         return len(self._connections)
+
+    @property
+    def traffic(self) -> Traffic:
+        """What went through since it was opened, and how often it was refused."""
+        meters = [connection.meter for connection in self._connections.values() if connection is not None]
+        return Traffic(
+            sent=self._sent + sum(meter.sent for meter in meters),
+            received=self._received + sum(meter.received for meter in meters),
+            refused=self._refused,
+        )
 
     def change(self, passage: Passage) -> set[asyncio.Task[None]]:
         """Go by another policy from now on; gives the connections that do not fit it and that are about to end.
@@ -173,7 +185,7 @@ class Gate:
         bounds = self._house.bounds
 
         def note(reason: EgressReason) -> None:
-            self._house.audit.connection(self.sandbox_id, connection.target, connection.port, reason, 0, 0)
+            self._note(connection, reason, 0, 0)
 
         connection = Connection(
             inside,
@@ -195,13 +207,21 @@ class Gate:
         try:
             reason = await connection.run()
         finally:  # whatever went wrong here, somebody out there may have been spoken to
-            meter = connection.meter
-            self._house.audit.connection(
-                self.sandbox_id, connection.target, connection.port, reason, meter.sent, meter.received
-            )
+            self._note(connection, reason, connection.meter.sent, connection.meter.received)
+
+    def _note(self, connection: Connection, reason: EgressReason, sent: int, received: int) -> None:
+        self._refused += reason is not EgressReason.ALLOWED
+        self._house.audit.connection(self.sandbox_id, connection.target, connection.port, reason, sent, received)
+
+    def _refused_query(self, name: str) -> None:
+        self._refused += 1
+        self._house.audit.refused_query(self.sandbox_id, name)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        del self._connections[task]
+        connection = self._connections.pop(task)
+        if connection is not None:
+            self._sent += connection.meter.sent
+            self._received += connection.meter.received
         if not task.cancelled() and (error := task.exception()) is not None:
             self._loop.call_exception_handler({"message": "a connection failed", "exception": error, "task": task})
         if not self._is_accepting and self._datagrams.fileno() >= 0:

@@ -43,7 +43,7 @@ async def _serve(settings: EgressSettings, doors: socket.socket, feed_socket: so
     house = House(bounds=bounds, dialler=dialler, audit=audit, clock=time.monotonic)
     keeper = Doorkeeper(house, settings.outer, opener)
     # A call asks for everything at its end: what the next one is refused is told again, however soon it comes.
-    await feed.serve(feed_socket, lambda: _counts(keeper, audit), audit.forget_queries)
+    await feed.serve(feed_socket, lambda: _counts(keeper, audit), audit.forget_queries, keeper.traffic)
     keeper.serve(doors)
     _log.info("the egress process serves")
     await ended.wait()

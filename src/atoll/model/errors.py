@@ -16,6 +16,7 @@ RefusalReason = Literal[
     "calls_waiting",
     "container_busy",
     "terminals",
+    "event_streams",
     "machine",
 ]
 """What there is no room in, for whoever watches: see the reference of metrics. ``machine`` is anything else."""

@@ -11,12 +11,15 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from atoll.api.scope import ABORT
+
 HEAD_BYTES_MAX: Final = 64 * 1024
 """A request's head, give or take what one read of the socket brings; so are the trailers after a body's chunks."""
 
 HEAD_S_MAX: Final = 30.0
 """From the first byte of a head, or from the connection's beginning, to the head's end."""
 
+_LAST_BYTES_S_MAX: Final = 2.0
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
     b"content-length: 35\r\nconnection: close\r\n\r\nThe request's headers are too large"
@@ -57,6 +60,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"now": self.transport.abort}}
         self._head_bytes = 0
         self._await_head()
 
@@ -73,6 +77,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._head_bytes = 0
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._hurry(was_closing=False)
+
+    def _hurry(self, *, was_closing: bool) -> None:
+        """Drop the connection when its last bytes are not taken: the server's end would wait for them."""
+        if was_closing:
+            self.transport.abort()
+        elif self in self.connections:
+            self.loop.call_later(_LAST_BYTES_S_MAX, lambda: self._hurry(was_closing=self.transport.is_closing()))
 
     @property
     def _is_answering(self) -> bool:

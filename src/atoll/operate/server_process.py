@@ -13,6 +13,7 @@ import uvicorn
 from atoll.operate import code_view
 from atoll.operate.child import EXIT_CANNOT_START
 from atoll.operate.http_protocol import BoundedHttpProtocol
+from atoll.operate.http_server import HttpServer
 from atoll.operate.logs import configure_logging
 from atoll.operate.system_user import become, end_with_parent
 from atoll.operate.task import Task
@@ -43,7 +44,7 @@ def run_server(task: Task) -> None:
         end_with_parent(task.launcher_pid)
     listening = socket.socket(fileno=task.listening_fd)
     app = create_app(task.settings, first_key=task.first_key, vault_key=task.vault_key)
-    server = uvicorn.Server(_uvicorn_config(app, task.settings))
+    server = HttpServer(_uvicorn_config(app, task.settings), app.begin_stopping)
     with contextlib.suppress(SystemExit):  # uvicorn's own way out of a start that failed
         server.run(sockets=[listening])
     if not server.started:

@@ -3,6 +3,7 @@
 import logging
 from functools import partial
 
+from atoll.model.container_events import ContainerExpired
 from atoll.model.containers import Container, ContainerStatus
 from atoll.reconcile.abreast import abreast
 from atoll.service.app import Services
@@ -11,6 +12,8 @@ from atoll.store import containers
 _LOG = logging.getLogger(__name__)
 _ROWS_AT_ONCE = 200
 _SECONDS_PER_DAY = 86_400
+_WARNED_BEFORE_S_MAX = 60
+_WARNED_BEFORE_S_PER_MINUTE = 60 // 5
 
 
 async def expire_containers(services: Services) -> int:
@@ -27,6 +30,24 @@ async def expire_containers(services: Services) -> int:
         expired += sum(marked)
         if len(due) < _ROWS_AT_ONCE or not any(marked):
             return expired
+
+
+async def tell_expiring(services: Services) -> int:
+    """Tell of every container in its last minute, or in the last fifth of its time where that is less; gives how many
+    there are.
+    """
+    now = services.activity.now()
+    rows = await services.database.scan(
+        lambda connection: containers.soon_due(connection, now, _WARNED_BEFORE_S_MAX, _WARNED_BEFORE_S_PER_MINUTE)
+    )
+    told = 0
+    for row in rows:
+        seen = services.activity.seen(row)
+        # Not one that was used since it was written: it is here again when its time comes.
+        if seen.status is ContainerStatus.RUNNING and seen.expires_at == row.expires_at:
+            services.events.tell_expiring(seen.id, float(seen.expires_at))
+            told += 1
+    return told
 
 
 async def forget_expired(services: Services) -> int:
@@ -50,6 +71,7 @@ async def _expire(services: Services, container: Container) -> bool:
     if marked is None:
         return False
     services.activity.forget(container.id)
+    services.events.end(container.id, ContainerExpired())
     _LOG.info("%s expired", container.id)
     (sandbox_id,) = marked
     if sandbox_id is not None:

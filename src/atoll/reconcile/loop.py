@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from atoll.reconcile.expiry import expire_containers, forget_expired
+from atoll.reconcile.expiry import expire_containers, forget_expired, tell_expiring
 from atoll.reconcile.files import remove_expired_files, remove_orphaned_blobs
 from atoll.reconcile.networks import hold_policies
 from atoll.reconcile.orphans import remove_orphans
@@ -44,6 +44,7 @@ def reconcilers(services: Services) -> tuple[Reconciler, ...]:
         # A killed server may forget one second of use, not more: half of that is left for the writing.
         Reconciler("activity", _flush, 0.5, pause_s=0),
         Reconciler("expiry", expire_containers, 5, services.signals.expiry),
+        Reconciler("expiring", tell_expiring, 5),
         Reconciler("orphans", remove_orphans, 60, services.signals.orphans),
         Reconciler("networks", hold_policies, 3600),
         Reconciler("expired_files", remove_expired_files, 60),

@@ -101,6 +101,23 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What a running sandbox holds and has used, for whoever looks at it; ``None`` is no limit, or nothing known.
+
+    ``cpu_s`` counts CPU time since its start. ``disk_bytes`` is what is written on its own disk.
+    """
+
+    memory_bytes: int
+    memory_bytes_max: int | None
+    cpu_s: float
+    cpus: float | None
+    pids: int
+    pids_max: int | None
+    disk_bytes: int | None
+    disk_bytes_max: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What holds in this runtime, as data.
 
@@ -182,6 +199,13 @@ class Runtime(Protocol):
 
     async def usage(self, sandbox_id: SandboxId) -> Usage:
         """Measure a sandbox from outside.
+
+        Raises ``SandboxNotFoundError``, ``SandboxNotRunningError``.
+        """
+        ...
+
+    async def measurement(self, sandbox_id: SandboxId) -> Measurement:
+        """Measure what people want to see; unlike ``usage``, looking changes nothing that is told next.
 
         Raises ``SandboxNotFoundError``, ``SandboxNotRunningError``.
         """

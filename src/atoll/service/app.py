@@ -18,6 +18,8 @@ from atoll.service.container_files import ContainerFiles
 from atoll.service.containers import Containers
 from atoll.service.contents import Contents
 from atoll.service.egress import Egress, Feed
+from atoll.service.event_streams import EventStreams
+from atoll.service.events import Events
 from atoll.service.files import Files
 from atoll.service.keys import Keys
 from atoll.service.limits import ServiceLimits
@@ -25,6 +27,7 @@ from atoll.service.processes import Processes
 from atoll.service.sandboxes import Sandboxes
 from atoll.service.secrets import Secrets
 from atoll.service.signals import Signals
+from atoll.service.stats import Stats
 from atoll.service.terminals import Terminals
 from atoll.store import container_files, containers, egress_decisions, files
 from atoll.store.database import Database, open_database
@@ -43,6 +46,8 @@ class Services:
     calls: Calls
     processes: Processes
     terminals: Terminals
+    event_streams: EventStreams
+    stats: Stats
     answers: AnswerRoom
     keys: Keys
     limits: ServiceLimits
@@ -50,6 +55,7 @@ class Services:
     database: Database
     blobs: Blobs
     activity: Activity
+    events: Events
     sandboxes: Sandboxes
     signals: Signals
 
@@ -87,7 +93,7 @@ async def open_services(
             egress_feed=egress_feed,
         )
         try:
-            async with services.egress.hearing():
+            async with services.egress.hearing(), services.stats.sampling():
                 yield services
         finally:
             await services.sandboxes.aclose()
@@ -127,8 +133,9 @@ def _put_together(
     activity = Activity(database, signals, clock)
     access = Access(database, activity)
     sandboxes = Sandboxes(runtime, database, limits, signals, secrets.forget)
-    contents = Contents(database, ids, limits)
-    egress = Egress(database=database, ids=ids, access=access, limits=limits, feed=egress_feed)
+    events = Events(clock)
+    contents = Contents(database, ids, limits, events)
+    egress = Egress(database=database, ids=ids, access=access, limits=limits, events=events, feed=egress_feed)
     project_files = Files(database=database, blobs=blobs, ids=ids, activity=activity, limits=limits)
     return Services(
         containers=Containers(
@@ -141,6 +148,7 @@ def _put_together(
             files=project_files,
             secrets=secrets,
             limits=limits,
+            events=events,
         ),
         container_files=ContainerFiles(
             database=database,
@@ -149,8 +157,9 @@ def _put_together(
             contents=contents,
             files=project_files,
             limits=limits,
+            events=events,
         ),
-        archives=Archives(access=access, sandboxes=sandboxes, contents=contents, limits=limits),
+        archives=Archives(access=access, sandboxes=sandboxes, contents=contents, limits=limits, events=events),
         files=project_files,
         egress=egress,
         calls=Calls(
@@ -161,15 +170,19 @@ def _put_together(
             egress=egress,
             secrets=secrets,
             limits=limits,
+            events=events,
         ),
-        processes=Processes(ids=ids, access=access, sandboxes=sandboxes, secrets=secrets, limits=limits),
-        terminals=Terminals(ids=ids, access=access, sandboxes=sandboxes, secrets=secrets, limits=limits),
+        processes=Processes(ids=ids, access=access, sandboxes=sandboxes, secrets=secrets, limits=limits, events=events),
+        terminals=Terminals(ids=ids, access=access, sandboxes=sandboxes, secrets=secrets, limits=limits, events=events),
+        stats=Stats(access=access, sandboxes=sandboxes, egress=egress, clock=clock),
+        event_streams=EventStreams(access=access, events=events, limits=limits),
         answers=AnswerRoom(limits.answers_bytes_max, one_answer_bytes_max(limits.output_bytes_max)),
         keys=Keys(database=database, ids=ids, clock=clock, limits=limits),
         limits=limits,
         database=database,
         blobs=blobs,
         activity=activity,
+        events=events,
         sandboxes=sandboxes,
         signals=signals,
     )

@@ -18,6 +18,7 @@ from atoll.service.access import Access
 from atoll.service.byte_counts import bounded
 from atoll.service.checks import check_text
 from atoll.service.contents import Contents
+from atoll.service.events import Events
 from atoll.service.failures import translate
 from atoll.service.held_chunks import HeldChunks
 from atoll.service.limits import ServiceLimits
@@ -33,11 +34,14 @@ class Archives:
     ``BusyError`` and ``SandboxFailedError``.
     """
 
-    def __init__(self, *, access: Access, sandboxes: Sandboxes, contents: Contents, limits: ServiceLimits) -> None:
+    def __init__(
+        self, *, access: Access, sandboxes: Sandboxes, contents: Contents, limits: ServiceLimits, events: Events
+    ) -> None:
         self._access = access
         self._sandboxes = sandboxes
         self._contents = contents
         self._limits = limits
+        self._events = events
 
     async def open(self, project_id: ProjectId, container_id: str, path: str | None) -> ClosableChunks:
         """Start packing a folder, or one file. Raises ``NotFoundError`` with param ``path``, too.
@@ -85,6 +89,7 @@ class Archives:
 
     async def _told(self, container: Container, path: str, error: RuntimeFailure | AgentError) -> Exception:
         await self._access.find(container.project_id, container.id)
+        self._events.tell_refusal(container.id, error)
         return _refused(path, error) if isinstance(error, AgentRefusedError) else translate(error)
 
 

@@ -8,6 +8,7 @@ from atoll.runtime.contract import RuntimeFailure
 from atoll.service import call_notes
 from atoll.service.access import Access
 from atoll.service.answer_room import NoAnswerRoomError
+from atoll.service.events import CallTelling
 from atoll.service.sandboxes import Sandboxes
 
 FAILURES = (AgentError, RuntimeFailure, AtollError)
@@ -40,11 +41,12 @@ class CallEnds:
             return "memory", call_notes.memory_killed_python(container.memory_limit, shortage)
         return "lost", call_notes.sandbox_ended()
 
-    async def processes_note(self, container: Container, pids_taken: int) -> list[str]:
+    async def processes_note(self, container: Container, pids_taken: int, telling: CallTelling) -> list[str]:
         """Say that the limit of processes kept some from starting, if it did since it was last looked at."""
         if not self._sandboxes.may_be_full(container, pids_taken):
             return []
         usage = await self._sandboxes.found_full(container, pids_taken)
         if usage is None or usage.pids_max is None:
             return []
+        telling.limit("processes")
         return [call_notes.processes_refused(usage.pids_max, usage.pids)]

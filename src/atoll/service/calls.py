@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from atoll.agent.client import AgentClient
 from atoll.agent.errors import AgentError, AgentRefusedError
@@ -24,6 +24,7 @@ from atoll.model.calls import (
     ShellEnded,
     ShellEvent,
 )
+from atoll.model.container_events import CallKind
 from atoll.model.containers import Container
 from atoll.model.errors import InvalidRequestError
 from atoll.model.ids import CallId, IdGenerator, ProjectId
@@ -35,6 +36,7 @@ from atoll.service.checks import check_count, check_integer, check_text
 from atoll.service.contents import Contents
 from atoll.service.egress import Egress
 from atoll.service.entrance import Entrance
+from atoll.service.events import CallTelling, Events
 from atoll.service.failures import translated
 from atoll.service.limits import ServiceLimits
 from atoll.service.sandboxes import Sandboxes
@@ -52,6 +54,7 @@ _STATUS: dict[OutcomeType, Literal["completed", "incomplete", "failed"]] = {
     OutcomeType.INTERRUPTED: "incomplete",
     OutcomeType.DIED: "failed",
 }
+_KINDS: Final[dict[str, CallKind]] = {"ci_": "code_interpreter", "sho_": "shell"}
 _CAUSE: dict[OutcomeType, EndCause] = {
     OutcomeType.OK: "itself",
     OutcomeType.ERROR: "itself",
@@ -79,6 +82,7 @@ class Calls:
         egress: Egress,
         secrets: Secrets,
         limits: ServiceLimits,
+        events: Events,
     ) -> None:
         self._ids = ids
         self._access = access
@@ -87,6 +91,7 @@ class Calls:
         self._egress = egress
         self._secrets = secrets
         self._limits = limits
+        self._events = events
         self._turns = Turns(limits.calls_waiting_max)
         self._entrance = Entrance(sandboxes, secrets)
         self._ends = CallEnds(access, sandboxes)
@@ -100,8 +105,8 @@ class Calls:
         """
         timeout_ms = self._timeout_ms(call.timeout_ms)
         check_text("code", call.code, bytes_max=self._limits.code_bytes_max)
-        async with self._turn(project_id, container_id) as (container, agent):
-            yield CallStarted(CallId(self._ids.new("ci_")))
+        async with self._turn(project_id, container_id, "ci_") as (container, agent, telling):
+            yield CallStarted(CallId(telling.call_id))
             line_start = ""
             try:
                 event, rest = await self._begun(
@@ -120,14 +125,16 @@ class Calls:
                         yield event
                         event = await anext(rest)
                 shortage = await self._shortage(container, event)
-                for note in await self._python_notes(container, event, shortage):
+                for note in await self._python_notes(container, event, shortage, telling):
                     yield Logs(f"{line_start}{note}\n")
                     line_start = ""
                 files = await self._contents.note(container, event.files)
                 cause = "memory" if shortage is not None else _CAUSE[event.outcome.type]
+                telling.ended(cause)
                 yield PythonEnded(status=_STATUS[event.outcome.type], files=files, cause=cause)
             except FAILURES as error:
                 cause, note = await self._ends.explain(container, error)
+                telling.ended(cause)
                 yield Logs(f"{line_start}{note}\n")
                 yield PythonEnded(status="incomplete" if cause == "no_room" else "failed", files=(), cause=cause)
 
@@ -141,8 +148,8 @@ class Calls:
         timeout_ms = self._timeout_ms(call.timeout_ms)
         self._check_commands(call.commands)
         output_chars_max = self._output_chars_max(call.max_output_length, len(call.commands))
-        async with self._turn(project_id, container_id) as (container, agent):
-            yield CallStarted(CallId(self._ids.new("sho_")))
+        async with self._turn(project_id, container_id, "sho_") as (container, agent, telling):
+            yield CallStarted(CallId(telling.call_id))
             running = 0
             try:
                 event, rest = await self._begun(
@@ -157,7 +164,7 @@ class Calls:
                 async with aclosing(rest):
                     while not isinstance(event, AgentShellEnded):
                         if isinstance(event, AgentCommandEnded):
-                            for note in await self._command_notes(container, event):
+                            for note in await self._command_notes(container, event, telling):
                                 yield CommandOutput(event.index, "", note + "\n")
                             running = event.index + 1
                             yield CommandEnded(event.index, event.exit_code)
@@ -167,9 +174,11 @@ class Calls:
                 files = await self._contents.note(container, event.files)
                 is_whole = event.outcome.type is OutcomeType.OK
                 status: Literal["completed", "incomplete"] = "completed" if is_whole else "incomplete"
+                telling.ended(_CAUSE[event.outcome.type])
                 yield ShellEnded(status=status, files=files, cause=_CAUSE[event.outcome.type])
             except FAILURES as error:
                 cause, note = await self._ends.explain(container, error)
+                telling.ended(cause)
                 for index in range(running, len(call.commands)):
                     if index == running:
                         yield CommandOutput(index, "", note + "\n")
@@ -223,8 +232,10 @@ class Calls:
             check_text(f"commands[{index}]", command, bytes_max=self._limits.command_bytes_max)
 
     @asynccontextmanager
-    async def _turn(self, project_id: ProjectId, container_id: str) -> AsyncIterator[tuple[Container, AgentClient]]:
-        """Wait for the container's turn and wake its sandbox."""
+    async def _turn(
+        self, project_id: ProjectId, container_id: str, prefix: Literal["ci_", "sho_"]
+    ) -> AsyncIterator[tuple[Container, AgentClient, CallTelling]]:
+        """Wait for the container's turn, wake its sandbox, and give the call an id."""
         with self._turns.place(project_id, container_id) as turn:
             async with self._access.use(project_id, container_id) as held:
                 container = held
@@ -233,8 +244,9 @@ class Calls:
                     # It may have been deleted, or got another sandbox, while this call waited.
                     container = await self._access.find(project_id, container_id)
                 async with self._entrance.entered(container) as (entered, agent):
-                    with self._egress.watching(entered):
-                        yield entered, agent
+                    telling = self._events.call(entered.id, self._ids.new(prefix), _KINDS[prefix])
+                    with self._egress.watching(entered), telling:
+                        yield entered, agent, telling
 
     async def _begun(self, begin: Callable[[], AsyncGenerator[E, None]]) -> tuple[E, AsyncGenerator[E, None]]:
         """Give a call's first event and the rest; tries again while the agent still ends a call that was hung up on."""
@@ -252,27 +264,30 @@ class Calls:
         return await self._sandboxes.memory_killed(container) if ended.outcome.type is OutcomeType.DIED else None
 
     async def _python_notes(
-        self, container: Container, ended: AgentPythonEnded, shortage: MemoryShortage | None
+        self, container: Container, ended: AgentPythonEnded, shortage: MemoryShortage | None, telling: CallTelling
     ) -> list[str]:
         notes = []
+        if ended.images_omitted or ended.omitted_bytes:
+            telling.limit("output")
         if ended.images_omitted:
             notes.append(call_notes.images_omitted(ended.images_omitted))
         if shortage is not None:
             notes.append(call_notes.memory_killed_python(container.memory_limit, shortage))
         return [
             *notes,
-            *await self._ends.processes_note(container, ended.pids_taken),
+            *await self._ends.processes_note(container, ended.pids_taken, telling),
             *await self._network_note(container),
         ]
 
-    async def _command_notes(self, container: Container, ended: AgentCommandEnded) -> list[str]:
+    async def _command_notes(self, container: Container, ended: AgentCommandEnded, telling: CallTelling) -> list[str]:
         notes = []
         shortage = await self._sandboxes.memory_killed(container) if ended.exit_code == 128 + 9 else None
         if shortage is not None:
+            telling.limit("memory")
             notes.append(call_notes.memory_killed_command(container.memory_limit, shortage))
         return [
             *notes,
-            *await self._ends.processes_note(container, ended.pids_taken),
+            *await self._ends.processes_note(container, ended.pids_taken, telling),
             *await self._network_note(container),
         ]
 

@@ -17,6 +17,7 @@ from atoll.service.access import Access
 from atoll.service.byte_counts import bounded
 from atoll.service.checks import check_page
 from atoll.service.contents import Contents
+from atoll.service.events import Events
 from atoll.service.failures import PathTakenError, translate
 from atoll.service.file_names import base_name, path_of, prefixed_name
 from atoll.service.files import Files
@@ -45,6 +46,7 @@ class ContainerFiles:
         contents: Contents,
         files: Files,
         limits: ServiceLimits,
+        events: Events,
     ) -> None:
         self._database = database
         self._access = access
@@ -52,6 +54,7 @@ class ContainerFiles:
         self._contents = contents
         self._files = files
         self._limits = limits
+        self._events = events
 
     async def put(
         self, project_id: ProjectId, container_id: str, filename: str, chunks: AsyncIterator[bytes]
@@ -162,6 +165,7 @@ class ContainerFiles:
             yield self._sandboxes.agent_of(container)
         except (RuntimeFailure, AgentError) as error:
             await self._access.find(container.project_id, container.id)
+            self._events.tell_refusal(container.id, error)
             raise translate(error) from error
 
 

@@ -16,6 +16,7 @@ from atoll import about
 from atoll.agent.client import AgentClient
 from atoll.agent.files import AgentFile
 from atoll.cancellation import finish
+from atoll.model.container_events import ContainerCreated, ContainerDeleted, ContainerUpdated
 from atoll.model.containers import Container, ContainerChange, ContainerStatus, NewContainer
 from atoll.model.errors import BusyError
 from atoll.model.files import File
@@ -27,6 +28,7 @@ from atoll.service.access import Access, no_container
 from atoll.service.activity import Activity
 from atoll.service.checks import check_count, check_integer, check_page, check_text
 from atoll.service.contents import Contents
+from atoll.service.events import Events
 from atoll.service.failures import translated
 from atoll.service.file_names import place
 from atoll.service.files import Files
@@ -57,6 +59,7 @@ class Containers:
         files: Files,
         secrets: Secrets,
         limits: ServiceLimits,
+        events: Events,
     ) -> None:
         self._database = database
         self._ids = ids
@@ -67,6 +70,7 @@ class Containers:
         self._files = files
         self._secrets = secrets
         self._limits = limits
+        self._events = events
         self._locks: WeakValueDictionary[ContainerId, asyncio.Lock] = WeakValueDictionary()
         self._being_made: Counter[ProjectId] = Counter()
 
@@ -91,6 +95,7 @@ class Containers:
                 about.note_container(container.id)
                 await self._add(container, brought)
         _LOG.info("%s was made, on %s", container.id, sandbox_id)
+        self._events.tell(container.id, ContainerCreated())
         return container
 
     async def list(self, project_id: ProjectId, query: PageQuery, name: str | None = None) -> Page[Container]:
@@ -135,6 +140,7 @@ class Containers:
                 )
                 await self._database.write(lambda connection: containers.change(connection, old.id, back))
                 raise
+        self._events.tell(changed.id, ContainerUpdated(_fields(wanted)))
         return self._activity.seen(changed)
 
     def _check_change(self, wanted: ContainerChange) -> None:
@@ -178,6 +184,7 @@ class Containers:
         if removed is None:
             raise no_container(known)
         self._activity.forget(known)
+        self._events.end(known, ContainerDeleted())
         if removed.sandbox_id is not None:
             await self._sandboxes.discard(removed.sandbox_id)
 
@@ -255,3 +262,13 @@ class Containers:
                 )
             )
             raise
+
+
+def _fields(wanted: ContainerChange) -> tuple[str, ...]:
+    """Name what is changed as the body does."""
+    named = {
+        "name": wanted.name,
+        "expires_after": wanted.expires_after_minutes,
+        "network_policy": wanted.network_policy,
+    }
+    return tuple(name for name, value in named.items() if value is not None)

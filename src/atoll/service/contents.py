@@ -6,15 +6,18 @@ an upload could otherwise drop the upload's row, or bring back the row of a file
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from atoll.agent.client import AgentClient
 from atoll.agent.files import AgentFile, FileListing
+from atoll.model.container_events import FileChange, FileChanged
 from atoll.model.containers import Container
 from atoll.model.errors import InvalidRequestError
 from atoll.model.files import ContainerFile, FileSource
 from atoll.model.ids import ContainerFileId, ContainerId, IdGenerator, created_at
 from atoll.service.access import no_container
+from atoll.service.events import Events
 from atoll.service.file_changes import FileChanges, compare
 from atoll.service.limits import ServiceLimits
 from atoll.store import container_files, containers
@@ -23,12 +26,13 @@ from atoll.store.database import Database
 
 
 class Contents:
-    """Writes rows of files; knows nothing of bytes."""
+    """Writes rows of files, and tells what changed; knows nothing of bytes."""
 
-    def __init__(self, database: Database, ids: IdGenerator, limits: ServiceLimits) -> None:
+    def __init__(self, database: Database, ids: IdGenerator, limits: ServiceLimits, events: Events) -> None:
         self._database = database
         self._ids = ids
         self._limits = limits
+        self._events = events
         self._locks: WeakValueDictionary[ContainerId, asyncio.Lock] = WeakValueDictionary()
 
     async def sync(self, container: Container, agent: AgentClient, *, source: FileSource = "assistant") -> None:
@@ -40,7 +44,9 @@ class Contents:
         async with self._lock(container.id):
             listing = await agent.list_files(rows_max)
             rows = await self._database.scan(lambda connection: container_files.all_of(connection, container.id))
-            await self._apply(container.id, compare(rows, listing, rows_max), source)
+            changes = compare(rows, listing, rows_max)
+            await self._apply(container.id, changes, source)
+            self._tell(container.id, changes, rows, source)
 
     async def note(self, container: Container, found: Sequence[AgentFile]) -> tuple[ContainerFile, ...]:
         """Note files that code made or changed, and give their rows; those over the limit have none.
@@ -50,11 +56,16 @@ class Contents:
         if not found:
             return ()
         listing = FileListing(tuple(found), complete=False)
+        sizes = {file.path: file.size for file in found}
         async with self._lock(container.id):
             count = await self._database.read(lambda connection: container_files.count(connection, container.id))
             rows = await self._at_paths(container, found)
             room = self._limits.files_per_container_max - (count - len(rows))
-            await self._apply(container.id, compare(rows, listing, room))
+            changes = compare(rows, listing, room)
+            await self._apply(container.id, changes)
+            # All of them were written to, also those that are as large as before.
+            written = tuple((row.id, sizes[row.path]) for row in rows)
+            self._tell(container.id, replace(changes, resized=written), rows, "assistant")
             return tuple(sorted(await self._at_paths(container, found), key=lambda row: row.id))
 
     async def note_upload(self, container: Container, file: AgentFile) -> ContainerFile:
@@ -67,13 +78,17 @@ class Contents:
             return await container_files.put(connection, row)
 
         async with self._lock(container.id):
-            return await self._database.write(work)
+            kept = await self._database.write(work)
+        change: FileChange = "created" if kept.id == row.id else "modified"
+        self._events.tell(container.id, FileChanged(kept.path, change, kept.bytes, "user"))
+        return kept
 
     async def remove(self, file: ContainerFile, agent: AgentClient) -> None:
         """Remove a file and its row; a file that is gone already loses its row all the same."""
         async with self._lock(file.container_id):
             await agent.delete_file(file.path)
             await self._database.write(lambda connection: container_files.remove(connection, [file.id]))
+        self._events.tell(file.container_id, FileChanged(file.path, "deleted", None, "user"))
 
     async def require_room(self, container: Container, path: str) -> None:
         """Raise ``InvalidRequestError`` when a file at ``path`` would be one too many."""
@@ -115,6 +130,19 @@ class Contents:
                 await container_files.add(connection, appeared)
 
         await self._database.write(work)
+
+    def _tell(
+        self, container_id: ContainerId, changes: FileChanges, rows: Sequence[ContainerFile], source: FileSource
+    ) -> None:
+        if not changes:
+            return
+        paths = {row.id: row.path for row in rows}
+        for file in changes.appeared:
+            self._events.tell(container_id, FileChanged(file.path, "created", file.size, source))
+        for file_id, size in changes.resized:
+            self._events.tell(container_id, FileChanged(paths[file_id], "modified", size, source))
+        for file_id in changes.vanished:
+            self._events.tell(container_id, FileChanged(paths[file_id], "deleted", None, source))
 
     def _lock(self, container_id: ContainerId) -> asyncio.Lock:
         lock = self._locks.get(container_id)

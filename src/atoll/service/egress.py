@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import Final, Protocol
 
+from atoll.model.container_events import NetworkRefused
+from atoll.model.container_stats import Traffic
 from atoll.model.containers import Container
 from atoll.model.egress_decision import EgressCounts, EgressDecision, EgressReason, EgressRecord
 from atoll.model.ids import ContainerId, EgressId, IdGenerator, ProjectId, SandboxId
 from atoll.model.pages import Page, PageQuery
 from atoll.service.access import Access
 from atoll.service.checks import check_page
+from atoll.service.events import Events
 from atoll.service.limits import ServiceLimits
 from atoll.store import containers, egress_decisions
 from atoll.store.connection import Connection
@@ -43,6 +46,10 @@ class Feed(Protocol):
         """Give what is counted; ``None`` when nobody is there to tell."""
         ...
 
+    async def traffic(self, sandbox_id: SandboxId) -> Traffic | None:
+        """Give what went through for a sandbox; ``None`` when nothing may, or nobody is there to tell."""
+        ...
+
 
 class Refusals:
     """What was refused to one sandbox since a moment, each target and reason once, in order."""
@@ -64,12 +71,20 @@ class Egress:
     """Use cases of ``/v1/containers/{id}/egress``, and what calls ask. Without a ``feed`` nothing is ever let out."""
 
     def __init__(
-        self, *, database: Database, ids: IdGenerator, access: Access, limits: ServiceLimits, feed: Feed | None
+        self,
+        *,
+        database: Database,
+        ids: IdGenerator,
+        access: Access,
+        limits: ServiceLimits,
+        events: Events,
+        feed: Feed | None,
     ) -> None:
         self._database = database
         self._ids = ids
         self._access = access
         self._limits = limits
+        self._events = events
         self._feed = feed
         self._watched: dict[str, Refusals] = {}
         self._unwritten: asyncio.Queue[EgressDecision] = asyncio.Queue(_UNWRITTEN_MAX)
@@ -85,6 +100,14 @@ class Egress:
     async def counts(self) -> EgressCounts | None:
         """Give what the egress process counts."""
         return None if self._feed is None else await self._feed.counts()
+
+    async def traffic(self, container: Container) -> Traffic | None:
+        """Give what went through for a container since its sandbox started; ``None`` when nothing may, or that is not
+        known now.
+        """
+        if self._feed is None or container.network_policy.type == "disabled" or container.sandbox_id is None:
+            return None
+        return await self._feed.traffic(container.sandbox_id)
 
     def watching(self, container: Container) -> AbstractContextManager[None]:
         """Gather what is refused to a container's sandbox while the body runs; one watch of a container at a time."""
@@ -159,6 +182,10 @@ class Egress:
             for decision in batch
             if (sandbox_id := SandboxId(decision.sandbox_id)) in owners
         ]
+
+        for record in records:
+            if record.reason is not EgressReason.ALLOWED:
+                self._events.tell(record.container_id, NetworkRefused(record.name, record.port, record.reason.value))
 
         async def work(connection: Connection) -> None:
             await egress_decisions.add(connection, records)

@@ -38,6 +38,7 @@ class ServiceLimits:
     terminals_max: int = 1_000
     terminals_per_container_max: int = 8
     terminal_input_timeout_s: float = 15.0
+    event_streams_max: int = 1_000
 
     upload_bytes_max: int = 512 * _MIB
     archive_bytes_max: int = 2 * 1024 * _MIB

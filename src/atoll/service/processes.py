@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import ExitStack, aclosing, contextmanager
 from signal import SIGKILL
 from typing import Final
 
@@ -18,6 +18,7 @@ from atoll.model.processes import (
     NewProcess,
     ProcessEnded,
     ProcessEvent,
+    ProcessGap,
     ProcessStarted,
     Signalled,
     TimedOut,
@@ -28,6 +29,7 @@ from atoll.service.access import Access
 from atoll.service.call_ends import FAILURES, CallEnds
 from atoll.service.checks import check_count, check_integer, check_text
 from atoll.service.entrance import Entrance
+from atoll.service.events import CallTelling, Events
 from atoll.service.failures import translate
 from atoll.service.limits import ServiceLimits
 from atoll.service.sandboxes import Sandboxes
@@ -56,12 +58,14 @@ class Processes:
         sandboxes: Sandboxes,
         secrets: Secrets,
         limits: ServiceLimits,
+        events: Events,
     ) -> None:
         self._ids = ids
         self._access = access
         self._sandboxes = sandboxes
         self._secrets = secrets
         self._limits = limits
+        self._events = events
         self._entrance = Entrance(sandboxes, secrets)
         self._ends = CallEnds(access, sandboxes)
         self._running: Counter[tuple[ProjectId, str]] = Counter()
@@ -113,26 +117,33 @@ class Processes:
     async def _told(
         self, container: Container, events: AsyncGenerator[AgentProcessEvent, None]
     ) -> AsyncGenerator[ProcessEvent, None]:
-        has_started = False
-        try:
-            async for event in events:
-                match event:
-                    case AgentProcessStarted():
-                        has_started = True
-                        yield ProcessStarted(ProcessId(self._ids.new("proc_")))
-                    case AgentProcessEnded():
-                        if not has_started:  # it was told to end before it could begin
-                            yield ProcessStarted(ProcessId(self._ids.new("proc_")))
-                        yield await self._ended(container, event)
-                    case _:
-                        yield event
-        except FAILURES as error:
-            if not has_started:
-                raise await self._refusal(container, error) from error
-            cause, note = await self._ends.explain(container, error)
-            yield ProcessEnded(outcome=Lost(), notes=_bare([note]), cause=cause)
+        with ExitStack() as told:
+            telling: CallTelling | None = None
+            try:
+                async for event in events:
+                    if telling is None:  # also for one that was told to end before it could begin
+                        telling = told.enter_context(self._telling(container))
+                        yield ProcessStarted(ProcessId(telling.call_id))
+                    match event:
+                        case AgentProcessStarted():
+                            pass
+                        case AgentProcessEnded():
+                            yield await self._ended(container, event, telling)
+                        case _:
+                            if isinstance(event, ProcessGap):
+                                telling.limit("output")
+                            yield event
+            except FAILURES as error:
+                if telling is None:
+                    raise await self._refusal(container, error) from error
+                cause, note = await self._ends.explain(container, error)
+                telling.ended(cause)
+                yield ProcessEnded(outcome=Lost(), notes=_bare([note]), cause=cause)
 
-    async def _ended(self, container: Container, ended: AgentProcessEnded) -> ProcessEnded:
+    def _telling(self, container: Container) -> CallTelling:
+        return self._events.call(container.id, self._ids.new("proc_"), "process")
+
+    async def _ended(self, container: Container, ended: AgentProcessEnded, telling: CallTelling) -> ProcessEnded:
         cause: EndCause = "itself"
         notes = [call_notes.room_made()] if ended.made_room else []
         match ended.outcome:
@@ -145,7 +156,8 @@ class Processes:
                 if shortage is not None:
                     cause = "memory"
                     notes.append(call_notes.memory_killed_program(container.memory_limit, shortage))
-        notes += await self._ends.processes_note(container, ended.pids_taken)
+        notes += await self._ends.processes_note(container, ended.pids_taken, telling)
+        telling.ended(cause)
         return ProcessEnded(outcome=ended.outcome, notes=_bare(notes), cause=cause)
 
     async def _refusal(self, container: Container, error: Exception) -> Exception:

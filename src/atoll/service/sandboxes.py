@@ -10,7 +10,7 @@ The order of writes that makes ``kill -9`` harmless at any moment:
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
 from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.runtime.contract import (
     Measured,
+    Measurement,
     Runtime,
     RuntimeFailure,
     RuntimeUnavailableError,
@@ -153,6 +154,26 @@ class Sandboxes:
         except RuntimeFailure as error:
             _LOG.info("the runtime does not say what it counts: %s", error)
             return None
+
+    async def measurement(self, container: Container) -> Measurement:
+        """Give what a container holds: nothing while its sandbox does not run. Raises ``SandboxFailedError``."""
+        with translated():
+            if container.sandbox_id is not None:
+                with suppress(SandboxNotRunningError, SandboxNotFoundError):
+                    async with _within(self._limits.agent_timeout_s):
+                        return await self._runtime.measurement(container.sandbox_id)
+            has_limits = self._runtime.capabilities.limits
+            spec = self._spec(container.memory_limit)
+        return Measurement(
+            memory_bytes=0,
+            memory_bytes_max=spec.memory_bytes if has_limits else None,
+            cpu_s=0.0,
+            cpus=spec.cpus if has_limits else None,
+            pids=0,
+            pids_max=spec.pids_max if has_limits else None,
+            disk_bytes=None,
+            disk_bytes_max=spec.disk_bytes if has_limits else None,
+        )
 
     async def memory_killed(self, container: Container) -> MemoryShortage | None:
         """Tell whether want of memory ended a process since this was last asked, or since the last call began."""

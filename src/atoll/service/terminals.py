@@ -19,6 +19,7 @@ from atoll.model.terminals import SIZE_MAX, Terminal, TerminalEnded, TerminalSig
 from atoll.runtime.contract import SandboxNotFoundError, SandboxNotRunningError
 from atoll.service.access import Access
 from atoll.service.checks import check_integer
+from atoll.service.events import CallTelling, Events
 from atoll.service.failures import translated
 from atoll.service.limits import ServiceLimits
 from atoll.service.sandboxes import Sandboxes
@@ -45,6 +46,7 @@ class AttachedTerminal:
         *,
         access: Access,
         sandboxes: Sandboxes,
+        telling: CallTelling,
         input_timeout_s: float,
     ) -> None:
         self.id = terminal_id
@@ -52,13 +54,14 @@ class AttachedTerminal:
         self._agent = agent
         self._access = access
         self._sandboxes = sandboxes
+        self.telling = telling
         self._input_timeout_s = input_timeout_s
         self._touched_at = asyncio.get_running_loop().time()
 
     async def receive(self) -> bytes | TerminalEnded:
         """Wait for what is shown, or for the end; at most some tens of kilobytes, read only when asked for."""
         try:
-            return await self._agent.receive()
+            received = await self._agent.receive()
         except AgentOverdueError as error:
             raise _does_not_read() from error  # what was typed: nothing has to be shown by a certain time
         except AgentMisbehavedError as error:
@@ -66,6 +69,9 @@ class AttachedTerminal:
             raise await self._explained() from error
         except (AgentError, ConnectionError) as error:
             raise await self._explained() from error
+        if isinstance(received, TerminalEnded):
+            self.telling.parted("detached" if received.reason == "taken_over" else "completed")
+        return received
 
     async def type(self, data: bytes) -> None:
         """Type, which counts as use of the container. Raises ``InputOverdueError``."""
@@ -99,6 +105,7 @@ class AttachedTerminal:
 
     async def _explained(self) -> NotFoundError | ContainerExpiredError | SandboxFailedError:
         """Say why the connection to the sandbox ended."""
+        self.telling.parted("failed")
         try:
             found = await self._access.find(self._container.project_id, self._container.id)
         except NotFoundError as error:
@@ -112,13 +119,21 @@ class Terminals:
     """Use cases of ``terminal`` and ``terminals``."""
 
     def __init__(
-        self, *, ids: IdGenerator, access: Access, sandboxes: Sandboxes, secrets: Secrets, limits: ServiceLimits
+        self,
+        *,
+        ids: IdGenerator,
+        access: Access,
+        sandboxes: Sandboxes,
+        secrets: Secrets,
+        limits: ServiceLimits,
+        events: Events,
     ) -> None:
         self._ids = ids
         self._access = access
         self._sandboxes = sandboxes
         self._secrets = secrets
         self._limits = limits
+        self._events = events
         self._open = 0
 
     @property
@@ -140,7 +155,9 @@ class Terminals:
             async with self._access.use(project_id, container_id) as container:
                 terminal = await self._attach(container, size, terminal_id)
             try:
-                yield terminal
+                with terminal.telling as telling:
+                    telling.parted("detached")
+                    yield terminal
             finally:
                 await terminal.aclose()
 
@@ -195,6 +212,7 @@ class Terminals:
             connected,
             access=self._access,
             sandboxes=self._sandboxes,
+            telling=self._events.call(container.id, known, "terminal"),
             input_timeout_s=self._limits.terminal_input_timeout_s,
         )
 

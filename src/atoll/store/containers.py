@@ -165,6 +165,21 @@ async def due(connection: Connection, now: int, rows_max: int) -> tuple[Containe
     return tuple(_read(row) for row in await connection.execute(query))
 
 
+async def soon_due(
+    connection: Connection, now: int, seconds_max: int, seconds_per_minute: int
+) -> tuple[Container, ...]:
+    """Give running containers whose time will be over in at most ``seconds_max``, and in at most
+    ``seconds_per_minute`` for each minute that they may be idle.
+    """
+    query = select(table).where(
+        table.c.status == ContainerStatus.RUNNING.value,
+        table.c.expires_at > now,
+        table.c.expires_at <= now + seconds_max,
+        table.c.expires_at <= now + table.c.expires_after_minutes * seconds_per_minute,
+    )
+    return tuple(_read(row) for row in await connection.execute(query))
+
+
 async def expire(connection: Connection, container_id: ContainerId, now: int) -> tuple[SandboxId | None] | None:
     """Mark a container expired if it runs and its time is over at ``now``; its files' rows go.
 

@@ -17,6 +17,7 @@ from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
 from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.runtime.contract import (
     Capabilities,
+    Measurement,
     RuntimeUnavailableError,
     Sandbox,
     SandboxNotFoundError,
@@ -96,6 +97,11 @@ class SupervisorClient:
         _require_id(sandbox_id)
         answer = await self._ask_again("usage", sandbox_id)
         return wire.usage_from_wire(answer.result)
+
+    async def measurement(self, sandbox_id: SandboxId) -> Measurement:
+        """Measure one for people."""
+        _require_id(sandbox_id)
+        return wire.measurement_from_wire((await self._ask_again("measurement", sandbox_id)).result)
 
     async def metrics(self) -> RuntimeMetrics:
         """Say what the supervisor counts."""

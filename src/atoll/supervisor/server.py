@@ -17,6 +17,7 @@ from atoll.model.network_policy import NetworkPolicy
 from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.runtime.contract import (
     Capabilities,
+    Measurement,
     RuntimeFailure,
     RuntimeUnavailableError,
     Sandbox,
@@ -59,6 +60,8 @@ class Engine(Protocol):
     def observe(self, after: str) -> tuple[list[Sandbox], bool]: ...
 
     def usage(self, sandbox_id: str) -> Usage: ...
+
+    def measurement(self, sandbox_id: str) -> Measurement: ...
 
     def metrics(self) -> RuntimeMetrics: ...
 
@@ -259,6 +262,11 @@ def _usage(engine: Engine, connection: _Connection, request: Request) -> None:
     connection.send(wire.encode_result(request.id, wire.usage_to_wire(usage)))
 
 
+def _measurement(engine: Engine, connection: _Connection, request: Request) -> None:
+    measurement = engine.measurement(request.sandbox_id)
+    connection.send(wire.encode_result(request.id, wire.measurement_to_wire(measurement)))
+
+
 def _stop(engine: Engine, connection: _Connection, request: Request) -> None:
     engine.stop(request.sandbox_id)
     connection.send(wire.encode_result(request.id, {}))
@@ -284,6 +292,7 @@ _HANDLERS: Final[Mapping[Operation, Callable[[Engine, _Connection, Request], Any
     "dial": _dial,
     "observe": _observe,
     "usage": _usage,
+    "measurement": _measurement,
     "stop": _stop,
     "destroy": _destroy,
     "metrics": _metrics,

@@ -10,6 +10,7 @@ answer ``{"id", "result": {...}}`` or ``{"id", "error": NAME, "message", ...}``;
 ``dial``          ``sandbox_id`` -> ``{}`` and the connected socket
 ``observe``       ``after`` (an id, or empty) -> ``{"sandboxes": [SANDBOX...], "has_more": bool}``, ordered by id
 ``usage``         ``sandbox_id`` -> the fields of ``Usage`` by their names
+``measurement``   ``sandbox_id`` -> the fields of ``Measurement`` by their names
 ``stop``          ``sandbox_id`` -> ``{}``
 ``destroy``       ``sandbox_id`` -> ``{}``
 ``metrics``       -> the fields of ``RuntimeMetrics`` by their names
@@ -35,6 +36,7 @@ from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy, policy_f
 from atoll.model.runtime_metrics import Durations, RuntimeMetrics, StartedHow
 from atoll.runtime.contract import (
     Capabilities,
+    Measurement,
     NetworkRefusedError,
     NoRoomError,
     RuntimeFailure,
@@ -50,7 +52,17 @@ from atoll.runtime.contract import (
 
 MESSAGE_BYTES_MAX: Final = 400 * 1024
 Operation = Literal[
-    "create", "start", "set_network", "dial", "observe", "usage", "stop", "destroy", "metrics", "capabilities"
+    "create",
+    "start",
+    "set_network",
+    "dial",
+    "observe",
+    "usage",
+    "measurement",
+    "stop",
+    "destroy",
+    "metrics",
+    "capabilities",
 ]
 _WITH_NETWORK: Final[frozenset[Operation]] = frozenset({"create", "start", "set_network"})
 _BARE: Final[frozenset[Operation]] = frozenset({"metrics", "capabilities"})
@@ -242,15 +254,38 @@ def usage_to_wire(usage: Usage) -> dict[str, Any]:
 
 def usage_from_wire(value: Mapping[str, Any]) -> Usage:
     """Read the result of ``usage``."""
-    pids_max = value["pids_max"]
     return Usage(
         memory_bytes=int(value["memory_bytes"]),
         memory_kills=int(value["memory_kills"]),
         memory_was_full=bool(value["memory_was_full"]),
         pids=int(value["pids"]),
-        pids_max=None if pids_max is None else int(pids_max),
+        pids_max=_optional_integer(value["pids_max"]),
         pids_refused=int(value["pids_refused"]),
     )
+
+
+def measurement_to_wire(measurement: Measurement) -> dict[str, Any]:
+    """Give the result of ``measurement``."""
+    return asdict(measurement)
+
+
+def measurement_from_wire(value: Mapping[str, Any]) -> Measurement:
+    """Read the result of ``measurement``."""
+    cpus = value["cpus"]
+    return Measurement(
+        memory_bytes=int(value["memory_bytes"]),
+        memory_bytes_max=_optional_integer(value["memory_bytes_max"]),
+        cpu_s=float(value["cpu_s"]),
+        cpus=None if cpus is None else float(cpus),
+        pids=int(value["pids"]),
+        pids_max=_optional_integer(value["pids_max"]),
+        disk_bytes=_optional_integer(value["disk_bytes"]),
+        disk_bytes_max=_optional_integer(value["disk_bytes_max"]),
+    )
+
+
+def _optional_integer(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 def metrics_to_wire(metrics: RuntimeMetrics) -> dict[str, Any]:

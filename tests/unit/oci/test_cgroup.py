@@ -22,6 +22,7 @@ def v1(tmp_path: Path) -> Path:
     (group.parent / "memory.usage_in_bytes").write_text("9000\n")
     (group.parent / "memory.stat").write_text("inactive_file 1\ntotal_inactive_file 30\ntotal_active_file 12\n")
     (group.parent / "memory.limit_in_bytes").write_text("")
+    (tmp_path / "cpu/atoll" / ID / "cpuacct.usage").write_text("1500000000\n")
     (tmp_path / "pids/atoll" / ID / "pids.current").write_text("7\n")
     (tmp_path / "pids/atoll" / ID / "pids.max").write_text("256\n")
     (tmp_path / "pids/atoll" / ID / "pids.events").write_text("max 12\n")
@@ -41,6 +42,7 @@ def v2(tmp_path: Path) -> Path:
     (group.parent / "memory.max").write_text("")
     (tmp_path / "cgroup.subtree_control").write_text("")
     (group / "memory.events").write_text("low 0\nhigh 0\nmax 5\noom 4\noom_kill 3\noom_group_kill 0\n")
+    (group / "cpu.stat").write_text("usage_usec 1500000\nuser_usec 1\nsystem_usec 2\n")
     (group / "pids.current").write_text("7\n")
     (group / "pids.max").write_text("256\n")
     (group / "pids.events").write_text("max 12\n")
@@ -66,6 +68,7 @@ def test_measuring(root: Path) -> None:
     assert groups.memory_bytes(ID) == 4096
     assert groups.memory_kills(ID) == 3
     assert groups.memory_of_all() == cgroup.Held(9000, 42)
+    assert groups.cpu_s(ID) == 1.5
     assert groups.pids(ID) == 7
     assert groups.pids_max(ID) == 256
     assert groups.pids_refused(ID) == 12
@@ -131,7 +134,7 @@ def test_any_number_of_processes(root: Path) -> None:
 
 def test_a_group_that_is_gone(root: Path) -> None:
     groups = cgroup.detect("/atoll", root)
-    for measure in (groups.memory_bytes, groups.memory_kills, groups.pids, groups.pids_max):
+    for measure in (groups.memory_bytes, groups.memory_kills, groups.cpu_s, groups.pids, groups.pids_max):
         with pytest.raises(FileNotFoundError):
             measure("sbx_2")
     assert groups.processes("sbx_2") == []

@@ -16,6 +16,7 @@ from atoll.model.ids import IdGenerator, SandboxId
 from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
 from atoll.runtime.contract import (
     Capabilities,
+    Measurement,
     Sandbox,
     SandboxNotFoundError,
     SandboxNotRunningError,
@@ -85,6 +86,7 @@ class FakeSandbox:
     pids_taken: int = 1
     pids_refused: int = 0
     busy: int = 0
+    cpu_s: float = 0.0
     restarts: int = 0
     disk_full: bool = False
     lies: bytes | None = None
@@ -352,6 +354,7 @@ class FakeRuntime:
         self.failures: defaultdict[str, list[Exception]] = defaultdict(list)
         self.calls: list[str] = []
         self.allowlists = True
+        self.limits = False
         self.networks: dict[SandboxId, NetworkPolicy] = {}
         self.create_gate = asyncio.Event()
         self.create_gate.set()
@@ -365,7 +368,7 @@ class FakeRuntime:
         return Capabilities(
             name="fake",
             walls=False,
-            limits=False,
+            limits=self.limits,
             survives_restart=True,
             allowlists=self.allowlists,
             memory_bytes_max=self._memory_bytes_max,
@@ -417,6 +420,20 @@ class FakeRuntime:
             pids=sandbox.pids,
             pids_max=sandbox.spec.pids_max,
             pids_refused=sandbox.pids_refused,
+        )
+
+    async def measurement(self, sandbox_id: SandboxId) -> Measurement:
+        self._begin("measurement")
+        sandbox = self._running(sandbox_id)
+        return Measurement(
+            memory_bytes=5,
+            memory_bytes_max=sandbox.spec.memory_bytes,
+            cpu_s=sandbox.cpu_s,
+            cpus=sandbox.spec.cpus,
+            pids=sandbox.pids,
+            pids_max=sandbox.spec.pids_max,
+            disk_bytes=7,
+            disk_bytes_max=sandbox.spec.disk_bytes,
         )
 
     async def stop(self, sandbox_id: SandboxId) -> None:

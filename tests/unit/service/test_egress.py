@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from atoll.model.calls import CommandOutput, ShellCall
+from atoll.model.container_stats import Traffic
 from atoll.model.containers import NewContainer
 from atoll.model.egress_decision import EgressCounts, EgressDecision, EgressReason
 from atoll.model.ids import SandboxId
@@ -43,6 +44,9 @@ class RefusingFeed:
 
     async def counts(self) -> EgressCounts | None:
         return None
+
+    async def traffic(self, _: SandboxId) -> Traffic | None:
+        return Traffic(sent=1, received=2, refused=3)
 
 
 async def test_refusals_to_a_sandbox_that_was_made_for_the_call(tmp_path: Path) -> None:

@@ -256,6 +256,7 @@ def test_every_number_has_its_unit_in_its_name() -> None:
     )
     counted = {"port", "pids_max", "cpus", "sandboxes_max", "files_per_container_max", "commands_max"}
     counted |= {
+        "event_streams_max",
         "terminals_max",
         "terminals_per_container_max",
         "containers_per_project_max",

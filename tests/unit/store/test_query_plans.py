@@ -40,6 +40,7 @@ QUERIES: dict[str, Callable[[Connection], Awaitable[object]]] = {
     "containers.replace_sandbox": lambda c: containers.replace_sandbox(c, C, S, S),
     "containers.touch": lambda c: containers.touch(c, {C: 1}),
     "containers.due": lambda c: containers.due(c, 1, 1),
+    "containers.soon_due": lambda c: containers.soon_due(c, 1, 60, 12),
     "containers.expire": lambda c: containers.expire(c, C, 1),
     "containers.forget_expired": lambda c: containers.forget_expired(c, 1, 1),
     "containers.newest_id": containers.newest_id,

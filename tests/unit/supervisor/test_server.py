@@ -18,6 +18,7 @@ from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.runtime.contract import (
     Capabilities,
     Measured,
+    Measurement,
     NoRoomError,
     RuntimeUnavailableError,
     Sandbox,
@@ -38,6 +39,18 @@ from tests.harness.requirements import unmet
 
 SPEC = SandboxSpec(memory_bytes=1 << 30, disk_bytes=8 << 30, pids_max=256, cpus=1.5)
 NOBODY = 65534
+
+
+MEASUREMENT = Measurement(
+    memory_bytes=1,
+    memory_bytes_max=None,
+    cpu_s=0.25,
+    cpus=1.5,
+    pids=2,
+    pids_max=3,
+    disk_bytes=4,
+    disk_bytes_max=None,
+)
 
 
 class MemoryEngine:
@@ -91,6 +104,10 @@ class MemoryEngine:
     def usage(self, sandbox_id: str) -> Usage:
         self._find(sandbox_id)
         raise SandboxNotRunningError(sandbox_id)
+
+    def measurement(self, sandbox_id: str) -> Measurement:
+        self._find(sandbox_id)
+        return MEASUREMENT
 
     def metrics(self) -> RuntimeMetrics:
         return RuntimeMetrics(pool_ready=1, pool_target=2, pool_hits=3, pool_misses=len(self.sandboxes))
@@ -154,6 +171,7 @@ async def test_every_operation(server: SupervisorServer, socket_path: Path) -> N
     await stream.aclose()
     with pytest.raises(SandboxNotRunningError):
         await client.usage(made[0].id)
+    assert await client.measurement(made[0].id) == MEASUREMENT
     await client.destroy(made[0].id)
     with pytest.raises(SandboxNotFoundError):
         await client.start(made[0].id)

@@ -45,6 +45,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     programs.programs_run_beside_each_other,
     programs.stopping_ends_programs,
     measuring.usage_follows_what_is_used,
+    measuring.measurement_follows_what_is_used,
     measuring.usage_starts_anew_after_a_stop,
     measuring.memory_has_a_limit,
     measuring.processes_have_a_limit,

@@ -21,6 +21,27 @@ async def usage_follows_what_is_used(bench: Bench) -> None:
     require(busy.memory_kills == 0, "nothing was killed")
 
 
+async def measurement_follows_what_is_used(bench: Bench) -> None:
+    """CPU, memory, processes and disk show, with the limits that there are; looking takes nothing from ``usage``."""
+    sandbox = await bench.create()
+    await bench.python(sandbox.id, "1")
+    before = await bench.runtime.measurement(sandbox.id)
+    spent = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    await bench.python(sandbox.id, f"{spent}\nopen('big', 'wb').write(b'x' * {16 * _MEBIBYTE})")
+    await bench.shell(sandbox.id, "sync")
+    after = await bench.runtime.measurement(sandbox.id)
+    require(after.cpu_s - before.cpu_s >= 0.25, f"0.3 s of CPU are seen: {after.cpu_s - before.cpu_s}")
+    require(after.memory_bytes > 0 and after.pids > 0, "memory and processes are seen")
+    spec, limits = bench.spec, bench.runtime.capabilities.limits
+    wanted = (spec.memory_bytes, spec.cpus, spec.pids_max, spec.disk_bytes) if limits else (None,) * 4
+    told = (after.memory_bytes_max, after.cpus, after.pids_max, after.disk_bytes_max)
+    require(told == wanted, f"the limits are told: {told}")
+    if before.disk_bytes is not None and after.disk_bytes is not None:
+        grown = after.disk_bytes - before.disk_bytes
+        require(grown >= 15 * _MEBIBYTE, f"16 MiB more are written: {grown}")
+    require(limits == (after.disk_bytes is not None), "what is bounded is measured")
+
+
 async def usage_starts_anew_after_a_stop(bench: Bench) -> None:
     """``usage`` works on a sandbox that was brought back."""
     sandbox = await bench.create()

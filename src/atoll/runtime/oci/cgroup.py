@@ -70,6 +70,10 @@ class Cgroups(Protocol):
         """Give how many processes the kernel ended for want of memory."""
         ...
 
+    def cpu_s(self, sandbox_id: str) -> float:
+        """Give the CPU time that was used, in seconds."""
+        ...
+
     def pids(self, sandbox_id: str) -> int:
         """Give the number of processes and threads."""
         ...
@@ -176,6 +180,9 @@ class CgroupsV2:
     def memory_kills(self, sandbox_id: str) -> int:
         return _counter(self._file(sandbox_id, "memory.events"), "oom_kill")
 
+    def cpu_s(self, sandbox_id: str) -> float:
+        return _counter(self._file(sandbox_id, "cpu.stat"), "usage_usec") / 1e6
+
     def pids(self, sandbox_id: str) -> int:
         return int(self._file(sandbox_id, "pids.current").read_text())
 
@@ -262,6 +269,9 @@ class CgroupsV1:
 
     def memory_kills(self, sandbox_id: str) -> int:
         return _counter(self._file("memory", sandbox_id, "memory.oom_control"), "oom_kill")
+
+    def cpu_s(self, sandbox_id: str) -> float:
+        return int(self._file("cpuacct", sandbox_id, "cpuacct.usage").read_text()) / 1e9
 
     def pids(self, sandbox_id: str) -> int:
         return int(self._file("pids", sandbox_id, "pids.current").read_text())

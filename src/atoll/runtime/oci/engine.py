@@ -29,6 +29,7 @@ from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
 from atoll.model.runtime_metrics import RuntimeMetrics, StartedHow
 from atoll.runtime.contract import (
     Capabilities,
+    Measurement,
     NetworkRefusedError,
     NoRoomError,
     RuntimeUnavailableError,
@@ -279,6 +280,29 @@ class Engine:
             )
         except OSError:
             raise SandboxNotRunningError(sandbox_id) from None
+
+    def measurement(self, sandbox_id: str) -> Measurement:
+        """Measure what people want to see. Raises ``SandboxNotFoundError``, ``SandboxNotRunningError``."""
+        box = self._find(sandbox_id)
+        run, spec = box.run, box.record.spec
+        if run is None or run.process.has_ended:
+            raise SandboxNotRunningError(sandbox_id)
+        try:
+            measurement = Measurement(
+                memory_bytes=self._cgroups.memory_bytes(sandbox_id),
+                memory_bytes_max=spec.memory_bytes,
+                cpu_s=self._cgroups.cpu_s(sandbox_id),
+                cpus=spec.cpus,
+                pids=self._cgroups.pids(sandbox_id),
+                pids_max=self._cgroups.pids_max(sandbox_id),
+                disk_bytes=_written_bytes(run.process.pid),
+                disk_bytes_max=spec.disk_bytes,
+            )
+        except OSError:
+            raise SandboxNotRunningError(sandbox_id) from None
+        if run.process.has_ended:  # its number may have been another process's by then
+            raise SandboxNotRunningError(sandbox_id)
+        return measurement
 
     def metrics(self) -> RuntimeMetrics:
         """Give what is counted."""
@@ -765,3 +789,12 @@ def _ignore(_: "Future[None]") -> None:
 def _memory() -> dict[str, int]:
     lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
     return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}
+
+
+def _written_bytes(pid: int) -> int:
+    """Give what is written on the disk below the root that a process sees.
+
+    Asked of the overlay, which answers for the disk under it: no name that the sandbox could have chosen is followed.
+    """
+    found = os.statvfs(f"/proc/{pid}/root/")
+    return (found.f_blocks - found.f_bfree) * found.f_frsize

@@ -12,6 +12,7 @@ from atoll.model.ids import IdGenerator, SandboxId
 from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
 from atoll.runtime.contract import (
     Capabilities,
+    Measurement,
     NetworkRefusedError,
     NoRoomError,
     RuntimeUnavailableError,
@@ -25,7 +26,7 @@ from atoll.runtime.contract import (
     Usage,
 )
 from atoll.runtime.plain.folders import Folders, Record
-from atoll.runtime.plain.measure import measure_tree
+from atoll.runtime.plain.measure import ProcessTree, measure_tree
 from atoll.runtime.plain.process import KeeperProcess, dial, is_listening
 
 SANDBOXES_RUNNING_MAX: Final = 100
@@ -108,11 +109,7 @@ class PlainRuntime:
 
     async def usage(self, sandbox_id: SandboxId) -> Usage:
         """Measure the tree of processes; nothing ever kills them for their memory here."""
-        self._record(sandbox_id)
-        keeper = self._keepers.get(sandbox_id)
-        if keeper is None or not keeper.running:
-            raise SandboxNotRunningError("the sandbox does not run")
-        tree = await asyncio.to_thread(measure_tree, keeper.pid)
+        tree = await self._measured(sandbox_id)
         return Usage(
             memory_bytes=tree.memory_bytes,
             memory_kills=0,
@@ -120,6 +117,20 @@ class PlainRuntime:
             pids=tree.tasks,
             pids_max=None,
             pids_refused=0,
+        )
+
+    async def measurement(self, sandbox_id: SandboxId) -> Measurement:
+        """Measure the tree of processes; there are no limits, and a folder's size would have to be counted."""
+        tree = await self._measured(sandbox_id)
+        return Measurement(
+            memory_bytes=tree.memory_bytes,
+            memory_bytes_max=None,
+            cpu_s=tree.cpu_s,
+            cpus=None,
+            pids=tree.tasks,
+            pids_max=None,
+            disk_bytes=None,
+            disk_bytes_max=None,
         )
 
     async def stop(self, sandbox_id: SandboxId) -> None:
@@ -140,6 +151,13 @@ class PlainRuntime:
             for sandbox_id in list(self._keepers):
                 group.create_task(self._stop(sandbox_id))
         self._folders.close()
+
+    async def _measured(self, sandbox_id: SandboxId) -> ProcessTree:
+        self._record(sandbox_id)
+        keeper = self._keepers.get(sandbox_id)
+        if keeper is None or not keeper.running:
+            raise SandboxNotRunningError("the sandbox does not run")
+        return await asyncio.to_thread(measure_tree, keeper.pid)
 
     async def _finish(
         self, work: Coroutine[Any, Any, T], undo: Callable[[], Coroutine[Any, Any, None]] | None = None

@@ -31,6 +31,7 @@ def create_app(settings: Any, *, first_key: str | None = None, vault_key: str | 
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
 
+    app.begin_stopping = lambda: None  # type: ignore[attr-defined] # as the real one has it
     return app
 
 
