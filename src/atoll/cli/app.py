@@ -6,6 +6,7 @@ import typer
 
 import atoll
 from atoll.cli.attach import attach
+from atoll.cli.bench import bench
 from atoll.cli.connection import Local, Target
 from atoll.cli.containers import create, interrupt, ls, restart, rm, show
 from atoll.cli.cp import cp
@@ -49,6 +50,6 @@ def connect_options(
     context.obj = Target(base_url, api_key, find_local)
 
 
-for command in (create, ls, show, rm, run, sh, attach, cp, egress, interrupt, restart, mcp):
+for command in (create, ls, show, rm, run, sh, attach, cp, egress, interrupt, restart, mcp, bench):
     app.command(rich_help_panel="Containers")(command)
 app.add_typer(files_app, name="files", rich_help_panel="Containers")

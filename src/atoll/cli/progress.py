@@ -21,7 +21,7 @@ class Progress:
     """
 
     def __init__(
-        self, name: str, total: int | None, *, unit: Literal["bytes", "files", "containers"] = "bytes"
+        self, name: str, total: int | None, *, unit: Literal["bytes", "files", "containers", "runs"] = "bytes"
     ) -> None:
         self._name = name
         self._total = total

@@ -27,7 +27,7 @@ def test_failures_are_counted_beside_what_succeeded(capsys: pytest.CaptureFixtur
     row = measure("luck", fails_every_second_time, runs=10)
     assert (row.runs, row.failures) == (10, 5)
     assert row.p50_ms is not None
-    assert "no such luck" in capsys.readouterr().out
+    assert "no such luck" in capsys.readouterr().err
 
 
 def test_only_failures_have_no_times() -> None:
