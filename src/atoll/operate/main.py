@@ -4,6 +4,7 @@ import sys
 from io import TextIOWrapper
 
 from atoll.cli.app import app
+from atoll.operate.backup import backup, restore
 from atoll.operate.config import config
 from atoll.operate.doctor import doctor
 from atoll.operate.down import down
@@ -23,7 +24,7 @@ def main() -> None:
     app(obj=find_local)
 
 
-for command in (serve, down, doctor, config, supervisor):
+for command in (serve, down, backup, restore, doctor, config, supervisor):
     app.command(rich_help_panel="This machine")(command)
 app.command("egress-process", hidden=True)(egress_process)
 app.add_typer(keys_app, name="keys", rich_help_panel="This machine")

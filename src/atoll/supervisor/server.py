@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, Protocol
 
 from atoll import about
@@ -69,6 +69,8 @@ class Engine(Protocol):
 
     def destroy(self, sandbox_id: str) -> None: ...
 
+    def held(self, sandbox_id: str) -> AbstractContextManager[bool]: ...
+
 
 class SupervisorServer:
     """Listens from its making until ``close``."""
@@ -81,6 +83,7 @@ class SupervisorServer:
         self._making = ThreadPoolExecutor(making, "making")
         self._ending = ThreadPoolExecutor(making, "ending")
         self._quick = ThreadPoolExecutor(8, "quick")
+        self._holding = ThreadPoolExecutor(1, "holding")
         self._stopping = os.eventfd(0, os.EFD_CLOEXEC)
         self._is_closed = False
         self._connections: set[_Connection] = set()
@@ -102,7 +105,7 @@ class SupervisorServer:
             connection.stop_reading()
         for connection in connections:
             connection.join()
-        for pool in (self._making, self._ending, self._quick):
+        for pool in (self._making, self._ending, self._quick, self._holding):
             pool.shutdown()
 
     def _accept(self) -> None:
@@ -134,8 +137,12 @@ class SupervisorServer:
         connection.start()
 
     def _answer(self, connection: "_Connection", request: Request) -> None:
-        pool = self._making if request.op in _SLOW else self._ending if request.op in _ENDING else self._quick
-        pool.submit(self._act, connection, request)
+        self._pool_for(request.op).submit(self._act, connection, request)
+
+    def _pool_for(self, op: Operation) -> ThreadPoolExecutor:
+        if op == "hold":
+            return self._holding
+        return self._making if op in _SLOW else self._ending if op in _ENDING else self._quick
 
     def _act(self, connection: "_Connection", request: Request) -> None:
         if request.sandbox_id and request.container_id:
@@ -169,6 +176,7 @@ class _Connection:
         self._on_end = on_end
         self._waiting = 0
         self._has_ended = False
+        self._end = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._read, name="connection", daemon=True)
 
@@ -192,6 +200,10 @@ class _Connection:
     def stop_reading(self) -> None:
         with suppress(OSError):
             self._peer.shutdown(socket.SHUT_RD)
+
+    def wait_for_end(self, timeout_s: float) -> None:
+        """Wait until the client hangs up."""
+        self._end.wait(timeout_s)
 
     def join(self) -> None:
         self._thread.join()
@@ -218,6 +230,7 @@ class _Connection:
 
     def _finish(self) -> None:
         self._on_end(self)
+        self._end.set()
         with self._lock:
             self._has_ended = True
             self._close_when_done()
@@ -277,6 +290,12 @@ def _destroy(engine: Engine, connection: _Connection, request: Request) -> None:
     connection.send(wire.encode_result(request.id, {}))
 
 
+def _hold(engine: Engine, connection: _Connection, request: Request) -> None:
+    with engine.held(request.sandbox_id) as is_still:
+        connection.send(wire.encode_result(request.id, {"is_still": is_still}))
+        connection.wait_for_end(wire.HOLD_S_MAX)
+
+
 def _metrics(engine: Engine, connection: _Connection, request: Request) -> None:
     connection.send(wire.encode_result(request.id, wire.metrics_to_wire(engine.metrics())))
 
@@ -295,6 +314,7 @@ _HANDLERS: Final[Mapping[Operation, Callable[[Engine, _Connection, Request], Any
     "measurement": _measurement,
     "stop": _stop,
     "destroy": _destroy,
+    "hold": _hold,
     "metrics": _metrics,
     "capabilities": _capabilities,
 }

@@ -13,6 +13,7 @@ answer ``{"id", "result": {...}}`` or ``{"id", "error": NAME, "message", ...}``;
 ``measurement``   ``sandbox_id`` -> the fields of ``Measurement`` by their names
 ``stop``          ``sandbox_id`` -> ``{}``
 ``destroy``       ``sandbox_id`` -> ``{}``
+``hold``          ``sandbox_id`` -> ``{"is_still": bool}``; until the connection ends, or ``HOLD_S_MAX``
 ``metrics``       -> the fields of ``RuntimeMetrics`` by their names
 ``capabilities``  -> ``{"name", "walls", "limits", "survives_restart", "allowlists", "memory_bytes_max"}``
 
@@ -61,9 +62,11 @@ Operation = Literal[
     "measurement",
     "stop",
     "destroy",
+    "hold",
     "metrics",
     "capabilities",
 ]
+HOLD_S_MAX: Final = 60.0
 _WITH_NETWORK: Final[frozenset[Operation]] = frozenset({"create", "start", "set_network"})
 _BARE: Final[frozenset[Operation]] = frozenset({"metrics", "capabilities"})
 _ID_MAX: Final = 1 << 53

@@ -2,19 +2,26 @@
 
 import asyncio
 import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection as BlockingConnection
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import IntegrityError
 
 from atoll.store import containers
 from atoll.store.connection import Connection
 from atoll.store.database import Database, open_database
+from atoll.store.migrations.upgrade import DatabaseTooNewError
+from atoll.store.served import open_served
+from atoll.store.sqlite import open_sqlite
 from atoll.store.tables import metadata
 from tests.unit.store.rows import a_container, add_container, add_project
 
@@ -33,6 +40,98 @@ async def test_opening_again_keeps_what_is_there(database_url: str) -> None:
     async with open_database(database_url) as database:
         found = await database.read(lambda connection: containers.find(connection, project, container.id))
     assert found == container
+
+
+_OLD_ROWS = (
+    "INSERT INTO projects VALUES ('proj_1', 'research', 1700000000)",
+    "INSERT INTO keys VALUES ('key_1', 'proj_1', 'ci', 'sk-…abc', 'f00', 1700000000, NULL)",
+    "INSERT INTO containers VALUES ('cntr_1', 'proj_1', 'kept', 17, 18, 2, 9, '1g', '{}', 'running', 's')",
+    "INSERT INTO container_files VALUES ('cfile_1', 'cntr_1', '/mnt/data/a', 3, 1700000000, 'user')",
+    "INSERT INTO files VALUES ('file-1', 'proj_1', 'a', 'user_data', 3, 1700000000, NULL)",
+)
+
+
+async def rows(database: Database) -> list[object]:
+    async def work(connection: Connection) -> list[object]:
+        tables = ("projects", "keys", "containers", "container_files", "files", "alembic_version")
+        return [tuple((await connection.execute(text(f"SELECT * FROM {table}"))).one()) for table in tables]  # noqa: S608
+
+    return await database.scan(work)
+
+
+@asynccontextmanager
+async def opened_as_it_is(url: str) -> AsyncIterator[Database]:
+    """Open a database without any step."""
+    database: Database = open_sqlite(make_url(url)) if url.startswith("sqlite") else open_served(make_url(url))
+    try:
+        yield database
+    finally:
+        await database.aclose()
+
+
+async def make_old(url: str, revision: str = "0001") -> list[object]:
+    """Make a database as an earlier program left it; gives its rows."""
+
+    def step(connection: BlockingConnection) -> None:
+        config = Config()
+        config.set_main_option("script_location", "atoll.store:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    async def work(connection: Connection) -> None:
+        await connection.run_sync(step)
+        for statement in _OLD_ROWS:
+            await connection.execute(text(statement))
+
+    async with opened_as_it_is(url) as database:
+        await database.write(work)
+        return await rows(database)
+
+
+async def test_a_database_of_the_version_before_is_upgraded_with_its_rows(database_url: str) -> None:
+    before = await make_old(database_url)
+    async with open_database(database_url) as database:
+        assert (await rows(database))[:-1] == before[:-1]
+
+        def differences(connection: BlockingConnection) -> list[object]:
+            return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+        assert await database.read(lambda connection: connection.run_sync(differences)) == []
+
+
+async def test_an_upgrade_that_breaks_off_leaves_everything_and_is_done_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await make_old(database_url)
+
+    def breaks_off(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("alembic.op.create_index", breaks_off)  # after the step made its table
+        with pytest.raises(ZeroDivisionError):
+            async with open_database(database_url):
+                pass
+    async with opened_as_it_is(database_url) as database:
+        assert await rows(database) == before
+    async with open_database(database_url) as database:
+        assert (await rows(database))[:-1] == before[:-1]
+
+
+async def test_a_database_of_a_newer_program_is_refused_in_words(database_url: str) -> None:
+    await make_old(database_url)
+
+    async def newer(connection: Connection) -> None:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    async with opened_as_it_is(database_url) as database:
+        await database.write(newer)
+        before = await rows(database)
+    with pytest.raises(DatabaseTooNewError, match="9999, which a newer Atoll made"):
+        async with open_database(database_url):
+            pass
+    async with opened_as_it_is(database_url) as database:
+        assert await rows(database) == before
 
 
 async def test_work_that_raises_leaves_nothing(database: Database) -> None:

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from atoll.model.ids import SandboxId
-from atoll.model.network_policy import NetworkPolicy
+from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
 from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.runtime.contract import (
     Capabilities,
@@ -32,6 +33,7 @@ from atoll.runtime.contract import (
 from atoll.runtime.oci.settings import OciSettings
 from atoll.supervisor import wire
 from atoll.supervisor.client import SupervisorClient
+from atoll.supervisor.hold import holding
 from atoll.supervisor.server import SupervisorServer
 from atoll.supervisor.settings import SupervisorSettings
 from tests.harness.poll import wait_until
@@ -66,6 +68,7 @@ class MemoryEngine:
         self.gate = threading.Event()
         self.gate.set()
         self.creating = threading.Semaphore(0)
+        self.is_held, self.was_held = threading.Semaphore(0), threading.Semaphore(0)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -117,6 +120,13 @@ class MemoryEngine:
 
     def destroy(self, sandbox_id: str) -> None:
         self.sandboxes.pop(sandbox_id, None)
+
+    @contextmanager
+    def held(self, sandbox_id: str) -> Iterator[bool]:
+        self._find(sandbox_id)
+        self.is_held.release()
+        yield True
+        self.was_held.release()
 
     def _find(self, sandbox_id: str) -> Sandbox:
         try:
@@ -361,3 +371,28 @@ def _raw(path: Path) -> socket.socket:
 
 async def _until(condition: Callable[[], bool]) -> None:
     await asyncio.to_thread(wait_until, condition, what="it")
+
+
+def test_a_disk_is_held_until_whoever_asked_hangs_up(
+    engine: MemoryEngine, serve: Callable[[], SupervisorServer], socket_path: Path
+) -> None:
+    serve()
+    sandbox_id = engine.create(SPEC, NETWORK_DISABLED).id
+    with holding(socket_path, sandbox_id) as held:
+        assert engine.is_held.acquire(timeout=30)
+        assert held.is_still
+        assert held.has_lasted()
+        assert not engine.was_held.acquire(blocking=False)
+    assert engine.was_held.acquire(timeout=30)
+    with pytest.raises(SandboxNotFoundError), holding(socket_path, SandboxId("sbx_" + "f" * 32)):
+        pass
+
+
+def test_a_hold_does_not_outlast_its_supervisor(
+    engine: MemoryEngine, serve: Callable[[], SupervisorServer], socket_path: Path
+) -> None:
+    server = serve()
+    with holding(socket_path, engine.create(SPEC, NETWORK_DISABLED).id) as held:
+        server.close()
+        assert engine.was_held.acquire(timeout=30)
+        assert not held.has_lasted()

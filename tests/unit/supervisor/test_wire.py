@@ -46,6 +46,7 @@ GOOD = {"id": 1, "op": "create", "memory_bytes": 1, "disk_bytes": 1, "pids_max":
         Request(id=6, op="stop", sandbox_id=ID),
         Request(id=7, op="destroy", sandbox_id=ID),
         Request(id=8, op="capabilities"),
+        Request(id=8, op="hold", sandbox_id=ID),
         Request(id=9, op="metrics"),
         Request(id=10, op="start", sandbox_id=ID, request_id="req_" + "1" * 32, container_id="cntr_" + "2" * 48),
         Request(id=11, op="measurement", sandbox_id=ID),

@@ -18,7 +18,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from socket import socket
@@ -50,6 +50,7 @@ from atoll.runtime.oci import (
     ready_mark,
     record,
     requirements,
+    still_disk,
 )
 from atoll.runtime.oci.box import Box, Run
 from atoll.runtime.oci.deaths import Deaths
@@ -353,6 +354,27 @@ class Engine:
                 return
             self._end(box)
             self._bury(box)
+
+    @contextmanager
+    def held(self, sandbox_id: str) -> Iterator[bool]:
+        """Keep one from being started, ended and written to while the body runs, so that its disk can be copied.
+
+        Gives whether the disk stands still. Raises ``SandboxNotFoundError``.
+        """
+        box = self._find(sandbox_id)
+        with box.lock, ExitStack() as held:
+            with _machinery():
+                if box.is_destroyed:
+                    raise SandboxNotFoundError(sandbox_id)
+                run = box.run if box.is_running else None
+                if run is None:
+                    self._finish_freeing(box)
+                    self._runner.wait_for_disk(sandbox_id)
+                    is_still = True
+                else:
+                    mark = self._layout.still_mark(sandbox_id)
+                    is_still = held.enter_context(still_disk.frozen(run.process, sandbox_id, mark))
+            yield is_still
 
     def stop_all(self) -> None:
         """End every sandbox, keep the disks, and wait until all is tidied. Raises what the last failure was."""
@@ -740,6 +762,8 @@ class Engine:
             self._limit_counts.adopt(sandbox_id)
             self._networks.adopt(sandbox_id, box.run.process)
             self._deaths.watch(box.run.process.pidfd, box)
+            with suppress(OSError):  # it ended since, and its disk with it
+                still_disk.thaw(box.run.process, sandbox_id, self._layout.still_mark(sandbox_id))
         elif self._runner.has_run(sandbox_id):
             box.freeing = self._freeing.submit(self._tidy, box, None)
 

@@ -71,6 +71,10 @@ class Layout:
         """The network policies of running sandboxes."""
         return self.run / "networks"
 
+    def still_mark(self, sandbox_id: str) -> Path:
+        """What says that a sandbox's disk is frozen for somebody who copies it."""
+        return self.run / "still" / sandbox_id
+
     def ready_mark(self, sandbox_id: str) -> Path:
         """What says that a sandbox waits in the pool."""
         return self.run / "ready" / sandbox_id
@@ -80,7 +84,7 @@ class Layout:
         self.sandboxes.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.run.mkdir(mode=0o711, parents=True, exist_ok=True)
         private = (self.trash, self.templates, self.oci_state)
-        for folder in (*private, *(self.run / name for name in ("agents", "bundles", "ready", "running"))):
+        for folder in (*private, *(self.run / name for name in ("agents", "bundles", "ready", "running", "still"))):
             folder.mkdir(mode=0o700, exist_ok=True)
 
     def known_ids(self) -> list[str]:

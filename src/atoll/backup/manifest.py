@@ -1,0 +1,81 @@
+"""What a backup says of itself: which program and database it comes from, and each file with its digest."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final, Literal
+
+from atoll.backup.errors import BackupError
+
+NAME: Final = "manifest.json"
+_FORMAT: Final = 1
+_BYTES_MAX: Final = 1 << 30
+
+Owner = Literal["root", "server"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file; ``owner`` is whose it becomes: root's or the server's user's."""
+
+    sha256: str
+    mode: int
+    owner: Owner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """``files`` by their paths in the data folder; no ``database_revision`` where the database is elsewhere."""
+
+    atoll: str
+    made_at: str
+    database_revision: str | None
+    images: tuple[str, ...]
+    files: Mapping[str, Entry]
+
+    def write(self, folder: Path) -> None:
+        """Write it whole or not at all: with it the backup is one."""
+        value = {"format": _FORMAT, **asdict(self)}
+        unfinished = folder / f"{NAME}.unfinished"
+        unfinished.write_text(json.dumps(value, indent=1))
+        unfinished.rename(folder / NAME)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a backup's. Raises ``BackupError``."""
+    try:
+        with (folder / NAME).open("rb") as file:
+            value = json.loads(file.read(_BYTES_MAX))
+        if value["format"] != _FORMAT:
+            raise BackupError(
+                f"{folder} was made by a newer Atoll ({value.get('atoll')}): bring it back with that one, then upgrade."
+            )
+        files = {
+            _inside(str(path)): Entry(str(entry["sha256"]), int(entry["mode"]) & 0o777, _owner(entry["owner"]))
+            for path, entry in value["files"].items()
+        }
+        revision = value["database_revision"]
+        return Manifest(
+            atoll=str(value["atoll"]),
+            made_at=str(value["made_at"]),
+            database_revision=None if revision is None else str(revision),
+            images=tuple(_inside(str(image)) for image in value["images"]),
+            files=files,
+        )
+    except FileNotFoundError as error:
+        raise BackupError(f"{folder} holds no whole backup: {NAME} is missing, which is written last.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BackupError(f"{folder / NAME} cannot be read: {error!r}.") from error
+
+
+def _owner(value: object) -> Owner:
+    return "server" if value == "server" else "root"
+
+
+def _inside(path: str) -> str:
+    """Give a path back that stays in its folder. Raises ``ValueError``."""
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or not pure.parts or "\0" in path:
+        raise ValueError(f"{path!r} leads out of the backup")
+    return path

@@ -1,0 +1,142 @@
+"""Copies of files with holes: only what is written is read, written and counted."""
+
+import errno
+import fcntl
+import hashlib
+import os
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+_CHUNK_BYTES: Final = 1 << 20
+_GRAIN_BYTES: Final = 64 << 10
+_FICLONE: Final = 0x40049409
+
+Advance = Callable[[int], None]
+
+
+def written_bytes(path: Path) -> int:
+    """Give how much of a file takes room on its disk."""
+    return path.stat().st_blocks * 512
+
+
+def clone(source: Path, target: Path) -> bool:
+    """Make ``target`` share the source's blocks, at once and as of this moment; ``False`` where the disk cannot."""
+    with source.open("rb") as reader, _own(target) as writer:
+        try:
+            fcntl.ioctl(writer, _FICLONE, reader.fileno())
+        except OSError:
+            return False
+        return True
+
+
+def bring_up_to_date(source: Path, target: Path, advance: Advance) -> None:
+    """Make ``target``, which need not be there, the same as ``source``; writes only what differs."""
+    with source.open("rb") as reader, _own(target) as writer:
+        size = os.fstat(reader.fileno()).st_size
+        os.ftruncate(writer, size)
+        at = 0
+        for start, end in _extents(reader.fileno(), size):
+            _zero(writer, at, start)
+            for offset in range(start, end, _CHUNK_BYTES):
+                chunk = os.pread(reader.fileno(), min(_CHUNK_BYTES, end - offset), offset)
+                if chunk != os.pread(writer, len(chunk), offset):
+                    os.pwrite(writer, chunk, offset)
+                advance(len(chunk))
+            at = end
+        _zero(writer, at, size)
+
+
+def copy(source: Path, target: Path, advance: Advance) -> str:
+    """Copy a file to a new place, to disk; gives its digest."""
+    digest = _Digest()
+    with source.open("rb") as reader, target.open("xb") as writer:
+        os.fchmod(writer.fileno(), 0o600)
+        size = os.fstat(reader.fileno()).st_size
+        os.ftruncate(writer.fileno(), size)
+        for offset, chunk in _chunks(reader.fileno(), size):
+            digest.take(offset, chunk)
+            if chunk.count(0) != len(chunk):
+                os.pwrite(writer.fileno(), chunk, offset)
+            advance(len(chunk))
+        os.fsync(writer.fileno())
+    return digest.text(size)
+
+
+def digest_of(path: Path, advance: Advance) -> str:
+    """Give a file's digest: over its size and all pieces of 64 KiB that are not zeros, so that holes do not count."""
+    digest = _Digest()
+    with path.open("rb") as reader:
+        size = os.fstat(reader.fileno()).st_size
+        for offset, chunk in _chunks(reader.fileno(), size):
+            digest.take(offset, chunk)
+            advance(len(chunk))
+    return digest.text(size)
+
+
+class _Digest:
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+
+    def take(self, offset: int, chunk: bytes) -> None:
+        for at in range(0, len(chunk), _GRAIN_BYTES):
+            grain = chunk[at : at + _GRAIN_BYTES]
+            if grain.count(0) != len(grain):
+                self._sha256.update(struct.pack("<QQ", offset + at, len(grain)))
+                self._sha256.update(grain)
+
+    def text(self, size: int) -> str:
+        self._sha256.update(struct.pack("<Q", size))
+        return self._sha256.hexdigest()
+
+
+def _chunks(descriptor: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """Give what is written, in pieces that begin at multiples of the grain and are whole ones."""
+    done = 0
+    for start, end in _extents(descriptor, size):
+        first = max(done, start - start % _GRAIN_BYTES)
+        last = min(size, -(-end // _GRAIN_BYTES) * _GRAIN_BYTES)
+        for offset in range(first, last, _CHUNK_BYTES):
+            yield offset, os.pread(descriptor, min(_CHUNK_BYTES, last - offset), offset)
+        done = max(done, last)
+
+
+def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole up to the end
+                return
+            raise
+        end = min(size, os.lseek(descriptor, start, os.SEEK_HOLE))
+        yield start, end
+
+
+def _zero(descriptor: int, start: int, end: int) -> None:
+    """Empty what is written between two places."""
+    while start < end:
+        try:
+            first = os.lseek(descriptor, start, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            raise
+        if first >= end:
+            return
+        last = min(end, os.lseek(descriptor, first, os.SEEK_HOLE), first + _CHUNK_BYTES)
+        os.pwrite(descriptor, bytes(last - first), first)
+        start = last
+
+
+@contextmanager
+def _own(path: Path) -> Iterator[int]:
+    """Open a file to read and write, made when it is not there."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
