@@ -40,6 +40,8 @@ def test_a_name_that_is_not_listed_does_not_exist_and_the_call_says_so(network_a
     assert network_api.logs(
         container, f"import socket\ntry: socket.gethostbyname('{PLAIN}')\nexcept OSError: 1"
     ).endswith(note)
+    item = network_api.process(container, "curl", "-sS", "--max-time", "5", f"http://{PLAIN}/")
+    assert (item["stdout"], item["notes"]) == ("", [note.removeprefix("[atoll] ").rstrip()])
     assert len(plain_web.seen) == before
     decision = egress(network_api, container)[0]
     assert (decision["name"], decision["allowed"], decision["reason"]) == (PLAIN, False, "name_not_allowed")

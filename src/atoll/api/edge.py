@@ -129,7 +129,8 @@ class Edge:
         except Exception as error:  # noqa: BLE001 - the last resort: nothing may leave without an answer
             if _is_client_gone(error):
                 logger.debug("the client went away")
-                await hang_up(scope, receive)
+                if not answer.is_whole:  # else it is noticed late only, and the client's next request may be on its way
+                    await hang_up(scope, receive)
             else:
                 await answer.fail(failure_of(error, scope))
         finally:
@@ -196,7 +197,7 @@ class _Received:
 
 
 class _Answer:
-    """The way out of one request: adds headers, knows whether the answer has begun."""
+    """The way out of one request: adds headers, knows how far the answer has come."""
 
     def __init__(self, send: Send, request_id: str, elapsed_s: Callable[[], float], *, head: bool) -> None:
         self._send = send
@@ -204,6 +205,7 @@ class _Answer:
         self._elapsed_s = elapsed_s
         self._head = head
         self.status: int | None = None
+        self.is_whole = False
         self.body_bytes = 0
 
     async def send(self, message: Message) -> None:
@@ -217,6 +219,7 @@ class _Answer:
             message = {"type": "http.response.body", "body": b"", "more_body": False}
         if message["type"] == "http.response.body":
             self.body_bytes += len(message.get("body", b""))
+            self.is_whole = not message.get("more_body", False)
         await self._send(message)
 
     async def fail(self, failure: Failure) -> None:

@@ -8,6 +8,7 @@ from atoll.runtime.contract import RuntimeFailure
 from atoll.service import call_notes
 from atoll.service.access import Access
 from atoll.service.answer_room import NoAnswerRoomError
+from atoll.service.egress import Egress, Refusals
 from atoll.service.events import CallTelling
 from atoll.service.sandboxes import Sandboxes
 
@@ -18,9 +19,10 @@ FAILURES = (AgentError, RuntimeFailure, AtollError)
 class CallEnds:
     """Looks into it, for whoever watches and for whoever reads."""
 
-    def __init__(self, access: Access, sandboxes: Sandboxes) -> None:
+    def __init__(self, access: Access, sandboxes: Sandboxes, egress: Egress) -> None:
         self._access = access
         self._sandboxes = sandboxes
+        self._egress = egress
 
     async def explain(self, container: Container, error: Exception) -> tuple[EndCause, str]:
         """Say what became of a call, and stop a sandbox that does not do what it must."""
@@ -50,3 +52,8 @@ class CallEnds:
             return []
         telling.limit("processes")
         return [call_notes.processes_refused(usage.pids_max, usage.pids)]
+
+    async def network_note(self, refusals: Refusals | None) -> list[str]:
+        """Say what the network policy did not let out since this was last asked."""
+        refused = await self._egress.refused(refusals)
+        return [call_notes.network_refused(refused)] if refused else []

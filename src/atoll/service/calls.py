@@ -34,7 +34,7 @@ from atoll.service.access import Access
 from atoll.service.call_ends import FAILURES, CallEnds
 from atoll.service.checks import check_count, check_integer, check_text
 from atoll.service.contents import Contents
-from atoll.service.egress import Egress
+from atoll.service.egress import Egress, Refusals
 from atoll.service.entrance import Entrance
 from atoll.service.events import CallTelling, Events
 from atoll.service.failures import translated
@@ -94,7 +94,7 @@ class Calls:
         self._events = events
         self._turns = Turns(limits.calls_waiting_max)
         self._entrance = Entrance(sandboxes, secrets)
-        self._ends = CallEnds(access, sandboxes)
+        self._ends = CallEnds(access, sandboxes, egress)
 
     async def run_python(
         self, project_id: ProjectId, container_id: str, call: PythonCall, make_room: MakeRoom = unlimited
@@ -105,7 +105,7 @@ class Calls:
         """
         timeout_ms = self._timeout_ms(call.timeout_ms)
         check_text("code", call.code, bytes_max=self._limits.code_bytes_max)
-        async with self._turn(project_id, container_id, "ci_") as (container, agent, telling):
+        async with self._turn(project_id, container_id, "ci_") as (container, agent, telling, refusals):
             yield CallStarted(CallId(telling.call_id))
             line_start = ""
             try:
@@ -125,7 +125,7 @@ class Calls:
                         yield event
                         event = await anext(rest)
                 shortage = await self._shortage(container, event)
-                for note in await self._python_notes(container, event, shortage, telling):
+                for note in await self._python_notes(container, event, shortage, telling, refusals):
                     yield Logs(f"{line_start}{note}\n")
                     line_start = ""
                 files = await self._contents.note(container, event.files)
@@ -148,7 +148,7 @@ class Calls:
         timeout_ms = self._timeout_ms(call.timeout_ms)
         self._check_commands(call.commands)
         output_chars_max = self._output_chars_max(call.max_output_length, len(call.commands))
-        async with self._turn(project_id, container_id, "sho_") as (container, agent, telling):
+        async with self._turn(project_id, container_id, "sho_") as (container, agent, telling, refusals):
             yield CallStarted(CallId(telling.call_id))
             running = 0
             try:
@@ -164,7 +164,7 @@ class Calls:
                 async with aclosing(rest):
                     while not isinstance(event, AgentShellEnded):
                         if isinstance(event, AgentCommandEnded):
-                            for note in await self._command_notes(container, event, telling):
+                            for note in await self._command_notes(container, event, telling, refusals):
                                 yield CommandOutput(event.index, "", note + "\n")
                             running = event.index + 1
                             yield CommandEnded(event.index, event.exit_code)
@@ -234,7 +234,7 @@ class Calls:
     @asynccontextmanager
     async def _turn(
         self, project_id: ProjectId, container_id: str, prefix: Literal["ci_", "sho_"]
-    ) -> AsyncIterator[tuple[Container, AgentClient, CallTelling]]:
+    ) -> AsyncIterator[tuple[Container, AgentClient, CallTelling, Refusals | None]]:
         """Wait for the container's turn, wake its sandbox, and give the call an id."""
         with self._turns.place(project_id, container_id) as turn:
             async with self._access.use(project_id, container_id) as held:
@@ -245,8 +245,8 @@ class Calls:
                     container = await self._access.find(project_id, container_id)
                 async with self._entrance.entered(container) as (entered, agent):
                     telling = self._events.call(entered.id, self._ids.new(prefix), _KINDS[prefix])
-                    with self._egress.watching(entered), telling:
-                        yield entered, agent, telling
+                    with self._egress.watching(entered) as refusals, telling:
+                        yield entered, agent, telling, refusals
 
     async def _begun(self, begin: Callable[[], AsyncGenerator[E, None]]) -> tuple[E, AsyncGenerator[E, None]]:
         """Give a call's first event and the rest; tries again while the agent still ends a call that was hung up on."""
@@ -264,7 +264,12 @@ class Calls:
         return await self._sandboxes.memory_killed(container) if ended.outcome.type is OutcomeType.DIED else None
 
     async def _python_notes(
-        self, container: Container, ended: AgentPythonEnded, shortage: MemoryShortage | None, telling: CallTelling
+        self,
+        container: Container,
+        ended: AgentPythonEnded,
+        shortage: MemoryShortage | None,
+        telling: CallTelling,
+        refusals: Refusals | None,
     ) -> list[str]:
         notes = []
         if ended.images_omitted or ended.omitted_bytes:
@@ -276,10 +281,12 @@ class Calls:
         return [
             *notes,
             *await self._ends.processes_note(container, ended.pids_taken, telling),
-            *await self._network_note(container),
+            *await self._ends.network_note(refusals),
         ]
 
-    async def _command_notes(self, container: Container, ended: AgentCommandEnded, telling: CallTelling) -> list[str]:
+    async def _command_notes(
+        self, container: Container, ended: AgentCommandEnded, telling: CallTelling, refusals: Refusals | None
+    ) -> list[str]:
         notes = []
         shortage = await self._sandboxes.memory_killed(container) if ended.exit_code == 128 + 9 else None
         if shortage is not None:
@@ -288,9 +295,5 @@ class Calls:
         return [
             *notes,
             *await self._ends.processes_note(container, ended.pids_taken, telling),
-            *await self._network_note(container),
+            *await self._ends.network_note(refusals),
         ]
-
-    async def _network_note(self, container: Container) -> list[str]:
-        refused = await self._egress.refused(container)
-        return [call_notes.network_refused(refused)] if refused else []

@@ -29,8 +29,6 @@ _FAILURE_PAUSE_S: Final = 1.0
 # Decisions come one by one; written so, each would cost a transaction while connections want the CPU.
 _GATHERING_S: Final = 0.1
 _LAST_WRITE_S_MAX: Final = 2.0
-# A call tells the first few by name and counts the others.
-_REFUSALS_MAX: Final = 1_000
 
 
 class Feed(Protocol):
@@ -54,15 +52,14 @@ class Feed(Protocol):
 
 
 class Refusals:
-    """What was refused to one sandbox since a moment, each target and reason once, in order, the first of them."""
+    """What was refused to one sandbox since a moment, each target and reason once, in order."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, EgressReason], None] = {}
 
     def add(self, decision: EgressDecision) -> None:
         """Note one."""
-        if len(self._seen) < _REFUSALS_MAX:
-            self._seen[decision.name, decision.reason] = None
+        self._seen[decision.name, decision.reason] = None
 
     def take(self) -> list[tuple[str, EgressReason]]:
         """Give them, and begin anew."""
@@ -89,18 +86,15 @@ class Egress:
         self._limits = limits
         self._events = events
         self._feed = feed
-        self._watched: dict[str, Refusals] = {}
+        self._watched: dict[str, list[Refusals]] = {}
         self._unwritten: asyncio.Queue[EgressDecision] = asyncio.Queue(_UNWRITTEN_MAX)
-        self._taken_in = 0
-        self._written = 0
-        self._has_written = asyncio.Condition()
 
     async def list(self, project_id: ProjectId, container_id: str, query: PageQuery) -> Page[EgressRecord]:
         """Give one page of a container's decisions, expired ones' too. Raises ``NotFoundError`` and for the page."""
         check_page(query, "egr_", _PAGE_LIMIT_MAX)
         container = await self._access.find(project_id, container_id)
         await self._settle()
-        await self._written_until(self._taken_in)
+        await self._unwritten.join()
         return await self._database.read(lambda connection: egress_decisions.page(connection, container.id, query))
 
     async def counts(self) -> EgressCounts | None:
@@ -115,26 +109,33 @@ class Egress:
             return None
         return await self._feed.traffic(container.sandbox_id)
 
-    def watching(self, container: Container) -> AbstractContextManager[None]:
-        """Gather what is refused to a container's sandbox while the body runs; one watch of a container at a time."""
+    def watching(self, container: Container) -> AbstractContextManager[Refusals | None]:
+        """Gather what is refused to a container's sandbox while the body runs; ``None`` where nothing is let out.
+
+        Whose connection of a sandbox it was cannot be known: what runs side by side there is told the same.
+        """
         if container.network_policy.type == "disabled" or container.sandbox_id is None:
             return nullcontext()
         return self._watching(container.sandbox_id)
 
-    async def refused(self, container: Container) -> Sequence[tuple[str, EgressReason]]:
-        """Give what was refused to a container that is watched since this was last asked, by name and reason."""
-        if container.sandbox_id not in self._watched:
+    async def refused(self, refusals: Refusals | None) -> Sequence[tuple[str, EgressReason]]:
+        """Give what was gathered since this was last asked, by name and reason, up to what was decided just now."""
+        if refusals is None:
             return []
         await self._settle()
-        return self._watched[container.sandbox_id].take()
+        return refusals.take()
 
     @contextmanager
-    def _watching(self, sandbox_id: SandboxId) -> Iterator[None]:
-        self._watched[sandbox_id] = Refusals()
+    def _watching(self, sandbox_id: SandboxId) -> Iterator[Refusals]:
+        refusals = Refusals()
+        watches = self._watched.setdefault(sandbox_id, [])
+        watches.append(refusals)
         try:
-            yield
+            yield refusals
         finally:
-            del self._watched[sandbox_id]
+            watches.remove(refusals)
+            if not watches:
+                del self._watched[sandbox_id]
 
     @asynccontextmanager
     async def hearing(self) -> AsyncIterator[None]:
@@ -150,24 +151,19 @@ class Egress:
             await _end(hearing)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WRITE_S_MAX):
-                    await self._written_until(self._taken_in)
+                    await self._unwritten.join()
             await _end(writing)
-
-    async def _written_until(self, count: int) -> None:
-        """Return once so many decisions were written, whatever has come since: others' may never stop to."""
-        async with self._has_written:
-            await self._has_written.wait_for(lambda: self._written >= count)
 
     async def _settle(self) -> None:
         if self._feed is not None:
             await self._feed.settle()
 
     def _heard(self, decision: EgressDecision) -> None:
-        if decision.reason is not EgressReason.ALLOWED and decision.sandbox_id in self._watched:
-            self._watched[decision.sandbox_id].add(decision)
+        if decision.reason is not EgressReason.ALLOWED:
+            for refusals in self._watched.get(decision.sandbox_id, ()):
+                refusals.add(decision)
         try:
             self._unwritten.put_nowait(decision)
-            self._taken_in += 1
         except asyncio.QueueFull:
             _LOG.warning("a decision about %s is in the egress process's log only", decision.sandbox_id)
 
@@ -183,9 +179,8 @@ class Egress:
                 _LOG.exception("%d decisions are in the egress process's log only", len(batch))
                 await asyncio.sleep(_FAILURE_PAUSE_S)
             finally:
-                async with self._has_written:
-                    self._written += len(batch)
-                    self._has_written.notify_all()
+                for _ in batch:
+                    self._unwritten.task_done()
 
     async def _keep(self, batch: Sequence[EgressDecision]) -> None:
         sandboxes = {SandboxId(decision.sandbox_id) for decision in batch}

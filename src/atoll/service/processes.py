@@ -28,6 +28,7 @@ from atoll.service import call_notes
 from atoll.service.access import Access
 from atoll.service.call_ends import FAILURES, CallEnds
 from atoll.service.checks import check_count, check_integer, check_text
+from atoll.service.egress import Egress, Refusals
 from atoll.service.entrance import Entrance
 from atoll.service.events import CallTelling, Events
 from atoll.service.failures import translate
@@ -56,6 +57,7 @@ class Processes:
         ids: IdGenerator,
         access: Access,
         sandboxes: Sandboxes,
+        egress: Egress,
         secrets: Secrets,
         limits: ServiceLimits,
         events: Events,
@@ -63,11 +65,12 @@ class Processes:
         self._ids = ids
         self._access = access
         self._sandboxes = sandboxes
+        self._egress = egress
         self._secrets = secrets
         self._limits = limits
         self._events = events
         self._entrance = Entrance(sandboxes, secrets)
-        self._ends = CallEnds(access, sandboxes)
+        self._ends = CallEnds(access, sandboxes, egress)
         self._running: Counter[tuple[ProjectId, str]] = Counter()
 
     async def run(
@@ -93,9 +96,10 @@ class Processes:
                     make_room=make_room,
                     environment=self._secrets.environment(container),
                 )
-                async with aclosing(events), aclosing(self._told(container, events)) as told:
-                    async for event in told:
-                        yield event
+                with self._egress.watching(container) as refusals:
+                    async with aclosing(events), aclosing(self._told(container, events, refusals)) as told:
+                        async for event in told:
+                            yield event
 
     @contextmanager
     def _place(self, project_id: ProjectId, container_id: str) -> Iterator[None]:
@@ -115,7 +119,7 @@ class Processes:
                 del self._running[key]
 
     async def _told(
-        self, container: Container, events: AsyncGenerator[AgentProcessEvent, None]
+        self, container: Container, events: AsyncGenerator[AgentProcessEvent, None], refusals: Refusals | None
     ) -> AsyncGenerator[ProcessEvent, None]:
         with ExitStack() as told:
             telling: CallTelling | None = None
@@ -128,7 +132,7 @@ class Processes:
                         case AgentProcessStarted():
                             pass
                         case AgentProcessEnded():
-                            yield await self._ended(container, event, telling)
+                            yield await self._ended(container, event, telling, refusals)
                         case _:
                             if isinstance(event, ProcessGap):
                                 telling.limit("output")
@@ -143,7 +147,9 @@ class Processes:
     def _telling(self, container: Container) -> CallTelling:
         return self._events.call(container.id, self._ids.new("proc_"), "process")
 
-    async def _ended(self, container: Container, ended: AgentProcessEnded, telling: CallTelling) -> ProcessEnded:
+    async def _ended(
+        self, container: Container, ended: AgentProcessEnded, telling: CallTelling, refusals: Refusals | None
+    ) -> ProcessEnded:
         cause: EndCause = "itself"
         notes = [call_notes.room_made()] if ended.made_room else []
         match ended.outcome:
@@ -157,6 +163,7 @@ class Processes:
                     cause = "memory"
                     notes.append(call_notes.memory_killed_program(container.memory_limit, shortage))
         notes += await self._ends.processes_note(container, ended.pids_taken, telling)
+        notes += await self._ends.network_note(refusals)
         telling.ended(cause)
         return ProcessEnded(outcome=ended.outcome, notes=_bare(notes), cause=cause)
 
