@@ -242,4 +242,15 @@ PROMISES: Final = (
             value("a create's extra time, with a secret, p50", "at most", 5, "ms"),
         ),
     ),
+    Promise(
+        text="200 terminals and 500 streams of events open at once, 100 of these never read: what server and supervisor "
+        "grow by, and `1+1` in a container that 400 of them watch, against the same with nobody connected in one run",
+        script="watchers",
+        bounds=(
+            value("terminals open", "at least", 200, "terminals"),
+            value("event streams open", "at least", 500, "streams"),
+            value("growth of server and supervisor", "at most", 200, "MB"),
+            ratio("1+1, all connected / 1+1, nobody connected", "at most", 2),
+        ),
+    ),
 )

@@ -23,6 +23,7 @@ IN_SMALL = {
     "last_active": ["--runs=1"],
     "listing": ["--many=2000", "--runs=10"],
     "start": ["--runs=1"],
+    "watchers": ["--terminals=2", "--streams=3", "--deaf=1", "--runs=2"],
 }
 
 

@@ -1,6 +1,7 @@
 """Events of a container as they are told: the JSON of each, and its frame among server-sent events."""
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -113,21 +114,29 @@ class EventFrames:
 
     def place(self, number: int) -> bytes:
         """Name the event to go on from, without an event: who is cut off before the first one knows it then."""
-        return b"id: %b\n\n" % self._id(number).encode()
+        return f"id: {self._boot}-{number}\n\n".encode()
 
-    def batch(self, told: model.ToldEvents, before: int) -> Iterator[bytes]:
-        """Write some events; what was missed of them went after the event number ``before``."""
+    def batch(self, told: model.ToldEvents) -> bytes:
+        """Write some events."""
+        return _batch(self._container_id, self._boot, told, self._clock)
+
+
+@lru_cache(maxsize=64)
+def _batch(container_id: str, boot: str, told: model.ToldEvents, clock: Callable[[], float]) -> bytes:
+    """Write events once for all readers that are given the same ones: they are woken one after another."""
+
+    def frames() -> Iterator[bytes]:
         if told.missed is not None:
-            where = self._where(before + told.missed.count, self._clock())
+            where = _where(container_id, boot, told.place + told.missed.count, clock())
             yield _frame(EventsMissed(**where, count=told.missed.count))
         for one in told.events:
-            yield _frame(_written(one.event, self._where(one.number, one.at)))
+            yield _frame(_written(one.event, _where(container_id, boot, one.number, one.at)))
 
-    def _where(self, number: int, at: float) -> dict[str, Any]:
-        return {"id": self._id(number), "container_id": self._container_id, "at": at}
+    return b"".join(frames())
 
-    def _id(self, number: int) -> str:
-        return f"{self._boot}-{number}"
+
+def _where(container_id: str, boot: str, number: int, at: float) -> dict[str, Any]:
+    return {"id": f"{boot}-{number}", "container_id": container_id, "at": at}
 
 
 def _frame(event: ContainerEvent) -> bytes:

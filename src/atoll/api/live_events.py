@@ -55,7 +55,6 @@ class LiveEvents:
         if not is_last:
             await self._send(send, reader, self._frames.place(reader.place))
         while not is_last:
-            before = reader.place
             told = await reader.next(self._keep_alive_s)
             if told is None:
                 await self._send(send, reader, _KEEP_ALIVE)
@@ -63,7 +62,7 @@ class LiveEvents:
             is_last = told.is_last
             if told.missed is not None:
                 self._count.missed(told.missed.count)
-            if data := b"".join(self._frames.batch(told, before)):
+            if data := self._frames.batch(told):
                 await self._send(send, reader, data)
         await self._send(send, reader, b"", within_s=_LAST_S_MAX)
         self._count.ended = "over"

@@ -115,13 +115,14 @@ class ToldEvent:
     event: ContainerEvent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ToldEvents:
-    """Some events in order. ``missed`` (see ``EventsMissed``) went before them; ``None`` when nothing was missed.
+    """Some events in order, after the number ``place``. ``missed`` went before them; ``None`` when nothing was missed.
 
-    ``is_last`` says that nothing comes after them.
+    ``is_last`` says that nothing comes after them. Readers that are at the same place are given the same object.
     """
 
+    place: int
     missed: EventsMissed | None
     events: Sequence[ToldEvent]
     is_last: bool

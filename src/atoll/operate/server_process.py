@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import math
+import resource
 import socket
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from atoll.operate.websocket_protocol import MESSAGE_BYTES_MAX, PING_S, PONG_S_M
 from atoll.settings import Settings
 
 _KEEP_ALIVE_S: Final = 75
+_OPEN_FILES_MAX: Final = 65_536  # a stream of events takes one, a terminal two; what is usual ends at 1024
 _LOADED_LATE: Final = (
     "uvloop",
     "uvicorn.loops.uvloop",
@@ -38,6 +40,8 @@ def run_server(task: Task) -> None:
 
     for name in (*_LOADED_LATE, *(() if task.settings.traces_endpoint is None else ("atoll.otlp",))):
         importlib.import_module(name)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, _OPEN_FILES_MAX), most))
     if task.user is not None:
         code_view.open_to(task.user)
         become(task.user)

@@ -42,11 +42,11 @@ class EventRing:
         """The number of the oldest event that is here, or of the next one where none is."""
         return self.newest - len(self._events) + 1
 
-    def after(self, number: int, events_max: int) -> tuple[int, list[ToldEvent]]:
-        """Give how many events after ``number`` are not here any more, and those that follow."""
+    def after(self, number: int, events_max: int, until: int) -> tuple[int, list[ToldEvent]]:
+        """Give how many events after ``number`` are not here any more, and those that follow, ``until`` the last."""
         first = max(number + 1, self.oldest)
         start = first - self.oldest
-        found = islice(self._events, start, start + events_max)
+        found = islice(self._events, start, start + max(0, min(events_max, until - first + 1)))
         return first - number - 1, [ToldEvent(first + index, at, event) for index, (at, event) in enumerate(found)]
 
 

@@ -2,8 +2,8 @@
 
 Telling is an append to the container's ring and never waits for a reader: a reader has a place in the ring and nothing
 else, finds out at its own pace, and is told how many events it missed when the ring has moved on meanwhile. Readers of
-one container are woken together, the more there are the less often, and a few at a time: what runs beside them must not
-wait until hundreds of them were served.
+one container are woken one after another, a few at a time, and only then again: what runs beside them must not wait
+until hundreds of them were served.
 """
 
 import asyncio
@@ -37,9 +37,11 @@ from atoll.service.event_ring import READ_BYTES_MAX, EventRing
 
 START: Final = "start"
 _BATCH_MAX: Final = 64
-_GATHERING_S_MIN: Final = 0.02
-_GATHERING_S_PER_READER: Final = 0.001
-_WOKEN_AT_ONCE: Final = 16
+_BATCHES_KEPT_MAX: Final = 16
+_GATHERING_S: Final = 0.02
+# One reader a millisecond: to serve it takes a tenth of that.
+_WOKEN_AT_ONCE: Final = 4
+_WAKING_PAUSE_S: Final = 0.004
 # Calls go on for moments after their container is gone, and tell of their end.
 _ENDED_REMEMBERED_MAX: Final = 4096
 _NUMBER_DIGITS_MAX: Final = 15
@@ -121,14 +123,13 @@ class Events:
                 raise ContainerExpiredError
             raise no_container(container_id)
         reader = EventReader(feed, *self._place(feed, after, param))
-        feed.ring.bytes_max = READ_BYTES_MAX
-        feed.readers.add(reader)
+        feed.welcome(reader)
         if self._is_closed:
             reader.close()
         try:
             yield reader
         finally:
-            feed.readers.discard(reader)
+            feed.part(reader)
 
     def close(self) -> None:
         """End every reader, and those that come later at once."""
@@ -246,52 +247,103 @@ class EventReader:
 
     @property
     def _has_news(self) -> bool:
-        feed = self._feed
-        return self._is_strange or self._is_closed or feed.is_over or feed.ring.newest > self._place
+        return self._is_strange or self._is_closed or self._feed.visible > self._place
 
     def _take(self) -> ToldEvents:
         if self._is_closed:
-            return ToldEvents(None, (), is_last=True)
-        ring = self._feed.ring
-        count, events = ring.after(self._place, _BATCH_MAX)
-        missed = EventsMissed(count) if count or self._is_strange else None
+            return ToldEvents(self._place, None, (), is_last=True)
+        told = self._feed.after(self._place, is_strange=self._is_strange)
         self._is_strange = False
-        self._place += count + len(events)
-        return ToldEvents(missed, events, is_last=self._feed.is_over and self._place == ring.newest)
+        self._place += (told.missed.count if told.missed else 0) + len(told.events)
+        return told
 
 
 class _Feed:
-    """A container's ring and its readers."""
+    """A container's ring and its readers.
 
-    __slots__ = ("_quiet_until", "_timer", "expiring_at", "is_over", "readers", "ring")
+    Readers see what there was when they began to be woken, so that those who are woken last are given the same events
+    as the first, written out once for all.
+    """
+
+    __slots__ = (
+        "_batches",
+        "_batches_until",
+        "_is_waking",
+        "_quiet_until",
+        "expiring_at",
+        "is_over",
+        "readers",
+        "ring",
+        "visible",
+    )
 
     def __init__(self) -> None:
         self.ring = EventRing()
         self.readers: set[EventReader] = set()
         self.expiring_at = 0.0
         self.is_over = False
-        self._timer: asyncio.TimerHandle | None = None
+        self.visible = 0
+        self._is_waking = False
         self._quiet_until = 0.0
+        self._batches: dict[int, ToldEvents] = {}
+        self._batches_until = 0
+
+    def welcome(self, reader: "EventReader") -> None:
+        """Begin to wake a reader."""
+        self.ring.bytes_max = READ_BYTES_MAX
+        self.readers.add(reader)
+        if not self._is_waking:  # then nobody was there to be woken for what is not visible yet
+            self.visible = self.ring.newest
+
+    def part(self, reader: "EventReader") -> None:
+        """Forget a reader."""
+        self.readers.discard(reader)
+        if not self.readers:
+            self._batches.clear()
+
+    def after(self, place: int, *, is_strange: bool) -> ToldEvents:
+        """Give events after a place; the same object to everybody who is there."""
+        ring = self.ring
+        until = max(self.visible, ring.oldest)
+        if until != self._batches_until:
+            self._batches.clear()
+            self._batches_until = until
+        batch = None if is_strange else self._batches.get(place)
+        if batch is not None:
+            return batch
+        count, events = ring.after(place, _BATCH_MAX, until)
+        missed = EventsMissed(count) if count or is_strange else None
+        is_last = self.is_over and place + count + len(events) == ring.newest
+        batch = ToldEvents(place, missed, events, is_last)
+        if not is_strange and len(self.readers) > 1 and len(self._batches) < _BATCHES_KEPT_MAX:
+            self._batches[place] = batch
+        return batch
 
     def add(self, at: float, event: ContainerEvent) -> None:
         self.ring.add(at, event)
-        if self.readers and self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(max(loop.time(), self._quiet_until), self._wake, loop)
+        if self.readers and not self._is_waking:
+            self._wake_soon()
 
-    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
-        gathering_s = max(_GATHERING_S_MIN, _GATHERING_S_PER_READER * len(self.readers))
-        self._quiet_until = loop.time() + gathering_s
-        _wake_some(loop, list(self.readers))
+    def _wake_soon(self) -> None:
+        self._is_waking = True
+        loop = asyncio.get_running_loop()
+        loop.call_at(max(loop.time(), self._quiet_until), self._wake, loop, [])
 
-
-def _wake_some(loop: asyncio.AbstractEventLoop, readers: list[EventReader]) -> None:
-    for reader in readers[-_WOKEN_AT_ONCE:]:
-        reader.wake()
-    del readers[-_WOKEN_AT_ONCE:]
-    if readers:
-        loop.call_soon(_wake_some, loop, readers)
+    def _wake(self, loop: asyncio.AbstractEventLoop, waiting: "list[EventReader]") -> None:
+        """Wake all readers, a few at a time; then those again that went to sleep before what came meanwhile."""
+        if not waiting:
+            waiting.extend(self.readers)
+            self.visible = self.ring.newest
+        for reader in waiting[-_WOKEN_AT_ONCE:]:
+            reader.wake()
+        del waiting[-_WOKEN_AT_ONCE:]
+        if waiting:
+            loop.call_later(_WAKING_PAUSE_S, self._wake, loop, waiting)
+            return
+        self._quiet_until = loop.time() + _GATHERING_S
+        self._is_waking = False
+        if self.ring.newest > self.visible and self.readers:
+            self._wake_soon()
 
 
 def _is_boot(text: str) -> bool:

@@ -10,11 +10,13 @@ def test_what_is_kept_and_what_is_gone() -> None:
     for number in range(1, 6):
         ring.add(float(number), CallBegan(f"ci_{number}", "shell"))
     assert (len(ring), ring.oldest, ring.newest) == (3, 3, 5)
-    gone, found = ring.after(0, 10)
+    gone, found = ring.after(0, 10, 5)
     assert gone == 2
     assert [(one.number, one.at) for one in found] == [(3, 3.0), (4, 4.0), (5, 5.0)]
-    assert [one.number for one in ring.after(3, 1)[1]] == [4]
-    assert ring.after(5, 10) == (0, [])
+    assert [one.number for one in ring.after(3, 1, 5)[1]] == [4]
+    assert [one.number for one in ring.after(0, 10, 4)[1]] == [3, 4]
+    assert ring.after(0, 10, 1) == (2, []), "all that was asked for is gone"
+    assert ring.after(5, 10, 5) == (0, [])
 
 
 def test_long_names_take_the_place_of_many_events() -> None:

@@ -213,8 +213,8 @@ async def test_readers_are_woken_together_and_each_reads_at_its_own_pace() -> No
         for _ in range(3):
             events.tell(ID, ContainerCreated())
         first, second = await asyncio.gather(*waiting)
-        assert first == second
-        assert isinstance(first, ToldEvents)
+        assert first is second
+        assert first is not None
         assert [(told.number, told.at) for told in first.events] == [(1, 5.0), (2, 5.0), (3, 5.0)]
         for _ in range(5000):
             events.tell(ID, ContainerCreated())
@@ -224,9 +224,13 @@ async def test_readers_are_woken_together_and_each_reads_at_its_own_pace() -> No
         assert late.events[0].number == 3 + late.missed.count + 1
         assert await one.next(60) is not None
         events.close()
-        assert await one.next(60) == ToldEvents(None, (), is_last=True)
+        assert is_bare_end(await one.next(60))
     with events.reading(ID, None) as reader:
-        assert await reader.next(60) == ToldEvents(None, (), is_last=True)
+        assert is_bare_end(await reader.next(60))
+
+
+def is_bare_end(found: ToldEvents | None) -> bool:
+    return found is not None and (found.missed, tuple(found.events), found.is_last) == (None, (), True)
 
 
 async def test_a_quiet_container() -> None:
