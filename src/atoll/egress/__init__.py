@@ -10,6 +10,7 @@ and hands them over with the sandbox's policy (``handover``). Each sandbox has a
   address that is not public (``public_addresses``), connects to one that it has looked at, and ``relay`` copies bytes.
 - For the domain of a secret ``opened_relay`` ends TLS, so that ``substitution`` can put its value into requests:
   ``http_relay`` for HTTP/1.1, ``http2_relay`` for HTTP/2 with an ``http2_peer`` to each side.
+- ``bounds``, ``buffers`` and ``crowd`` keep one sandbox from taking the others' part.
 - ``audit`` notes each decision; ``feed`` tells them to the server.
 
 What decides is pure: values in, values out. ``main`` is the process.

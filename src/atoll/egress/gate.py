@@ -13,6 +13,7 @@ from atoll.egress.audit import Audit
 from atoll.egress.bounds import Bounds, TokenBucket
 from atoll.egress.buffers import buffer_bytes, limit_buffers
 from atoll.egress.connection import Connection
+from atoll.egress.crowd import Crowd
 from atoll.egress.dialling import Dialler
 from atoll.egress.meter import Meter
 from atoll.egress.name_server import NameServer
@@ -33,6 +34,7 @@ class House:
     bounds: Bounds
     dialler: Dialler
     audit: Audit
+    crowd: Crowd
     clock: Callable[[], float]
 
 
@@ -153,6 +155,9 @@ class Gate:
             if len(self._connections) >= self._house.bounds.connections_max:
                 self._stop_accepting()  # until one of them ends
                 return
+            if not self._house.crowd.has_room(len(self._connections)):
+                self._pause_accepting(_EXHAUSTED_PAUSE_S)
+                return
             wait_s = self._accepts.take()
             if wait_s > 0:
                 self._pause_accepting(wait_s)
@@ -168,6 +173,7 @@ class Gate:
             self._begin(inside, is_query=listener is self._name_listener)
 
     def _begin(self, inside: socket.socket, *, is_query: bool) -> None:
+        self._house.crowd.enter()
         if is_query:
             task = self._loop.create_task(self._names.serve_stream(inside))
             self._connections[task] = None
@@ -219,6 +225,7 @@ class Gate:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         connection = self._connections.pop(task)
+        self._house.crowd.leave()
         if connection is not None:
             self._sent += connection.meter.sent
             self._received += connection.meter.received

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
 import time
@@ -10,6 +11,7 @@ from typing import Any
 import uvloop
 
 from atoll.egress.audit import Audit
+from atoll.egress.crowd import Crowd
 from atoll.egress.dialling import Dialler
 from atoll.egress.doorkeeper import Doorkeeper
 from atoll.egress.feed import Feed
@@ -40,7 +42,8 @@ async def _serve(settings: EgressSettings, doors: socket.socket, feed_socket: so
     resolver = Resolver(bounds.dial_s_max, settings.resolver)
     dialler = Dialler(resolver, settings.also_public, bounds.dial_s_max)
     opener = None if settings.vault_key is None else SecretOpener(settings.vault_key, Roots(settings.roots_pem))
-    house = House(bounds=bounds, dialler=dialler, audit=audit, clock=time.monotonic)
+    crowd = Crowd(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    house = House(bounds=bounds, dialler=dialler, audit=audit, crowd=crowd, clock=time.monotonic)
     keeper = Doorkeeper(house, settings.outer, opener)
     # A call asks for everything at its end: what the next one is refused is told again, however soon it comes.
     await feed.serve(feed_socket, lambda: _counts(keeper, audit), audit.forget_queries, keeper.traffic)

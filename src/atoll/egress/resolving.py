@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,8 @@ from atoll.egress.public_addresses import Address
 _CONFIG: Final = Path("/etc/resolv.conf")
 _LOOK_AGAIN_S: Final = 5.0
 _CACHE_NAMES_MAX: Final = 10_000
+# Of each family. An answer may hold thousands, and who has a wildcard of his own may have many names asked for.
+_ADDRESSES_MAX: Final = 16
 
 
 class NotResolvedError(Exception):
@@ -43,11 +46,11 @@ class Resolver:
         self._looked_at = float("-inf")
         self._config_state: object = None
         self._asking = self._make()
-        # What dnspython remembers takes it a fifth of a millisecond to say: this is in front of it.
+        # What dnspython remembers takes it a fifth of a millisecond to say, and it remembers all that an answer held.
         self._known: OrderedDict[str, _Answer] = OrderedDict()
 
     async def addresses_of(self, name: str) -> list[Address]:
-        """Give all addresses of a name, IPv4 first. Raises ``NotResolvedError``."""
+        """Give the first addresses of a name, IPv4 before IPv6. Raises ``NotResolvedError``."""
         self._follow_config()
         known = self._known.get(name)
         if known is not None and known.until > time.time():
@@ -80,7 +83,7 @@ class Resolver:
             answer = await self._asking.resolve(absolute, kind, search=False, raise_on_no_answer=False)
         except (dns.exception.DNSException, OSError) as error:
             raise NotResolvedError(name) from error
-        records = answer.rrset or ()
+        records = islice(answer.rrset or (), _ADDRESSES_MAX)
         return _Answer([ip_address(record.address) for record in records], answer.expiration)
 
     def _follow_config(self) -> None:
@@ -108,5 +111,4 @@ class Resolver:
             asking.nameservers = [address]
             asking.port = port
         asking.lifetime = self._timeout_s
-        asking.cache = dns.resolver.LRUCache(_CACHE_NAMES_MAX)
         return asking

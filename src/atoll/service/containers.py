@@ -122,7 +122,9 @@ class Containers:
             sealed = self._secrets.sealed(wanted.network_policy, wanted.domain_secrets)
             wanted = dataclasses.replace(wanted, network_policy=sealed, domain_secrets=())
         async with self._access.use(project_id, container_id) as container, self._changing(container.id):
-            return await finish(self._change(container, wanted))
+            # As it is now: what another change has made of it meanwhile is what a failure goes back to.
+            newest = await self._access.find(project_id, container.id)
+            return await finish(self._change(newest, wanted))
 
     async def _change(self, old: Container, wanted: ContainerChange) -> Container:
         changed = await self._database.write(lambda connection: containers.change(connection, old.id, wanted))

@@ -29,6 +29,8 @@ _FAILURE_PAUSE_S: Final = 1.0
 # Decisions come one by one; written so, each would cost a transaction while connections want the CPU.
 _GATHERING_S: Final = 0.1
 _LAST_WRITE_S_MAX: Final = 2.0
+# A call tells the first few by name and counts the others.
+_REFUSALS_MAX: Final = 1_000
 
 
 class Feed(Protocol):
@@ -52,14 +54,15 @@ class Feed(Protocol):
 
 
 class Refusals:
-    """What was refused to one sandbox since a moment, each target and reason once, in order."""
+    """What was refused to one sandbox since a moment, each target and reason once, in order, the first of them."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, EgressReason], None] = {}
 
     def add(self, decision: EgressDecision) -> None:
         """Note one."""
-        self._seen[decision.name, decision.reason] = None
+        if len(self._seen) < _REFUSALS_MAX:
+            self._seen[decision.name, decision.reason] = None
 
     def take(self) -> list[tuple[str, EgressReason]]:
         """Give them, and begin anew."""
@@ -88,13 +91,16 @@ class Egress:
         self._feed = feed
         self._watched: dict[str, list[Refusals]] = {}
         self._unwritten: asyncio.Queue[EgressDecision] = asyncio.Queue(_UNWRITTEN_MAX)
+        self._taken_in = 0
+        self._written = 0
+        self._has_written = asyncio.Condition()
 
     async def list(self, project_id: ProjectId, container_id: str, query: PageQuery) -> Page[EgressRecord]:
         """Give one page of a container's decisions, expired ones' too. Raises ``NotFoundError`` and for the page."""
         check_page(query, "egr_", _PAGE_LIMIT_MAX)
         container = await self._access.find(project_id, container_id)
         await self._settle()
-        await self._unwritten.join()
+        await self._written_until(self._taken_in)
         return await self._database.read(lambda connection: egress_decisions.page(connection, container.id, query))
 
     async def counts(self) -> EgressCounts | None:
@@ -151,8 +157,13 @@ class Egress:
             await _end(hearing)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WRITE_S_MAX):
-                    await self._unwritten.join()
+                    await self._written_until(self._taken_in)
             await _end(writing)
+
+    async def _written_until(self, count: int) -> None:
+        """Return once so many decisions were written, whatever has come since: others' may never stop to."""
+        async with self._has_written:
+            await self._has_written.wait_for(lambda: self._written >= count)
 
     async def _settle(self) -> None:
         if self._feed is not None:
@@ -164,6 +175,7 @@ class Egress:
                 refusals.add(decision)
         try:
             self._unwritten.put_nowait(decision)
+            self._taken_in += 1
         except asyncio.QueueFull:
             _LOG.warning("a decision about %s is in the egress process's log only", decision.sandbox_id)
 
@@ -179,8 +191,9 @@ class Egress:
                 _LOG.exception("%d decisions are in the egress process's log only", len(batch))
                 await asyncio.sleep(_FAILURE_PAUSE_S)
             finally:
-                for _ in batch:
-                    self._unwritten.task_done()
+                async with self._has_written:
+                    self._written += len(batch)
+                    self._has_written.notify_all()
 
     async def _keep(self, batch: Sequence[EgressDecision]) -> None:
         sandboxes = {SandboxId(decision.sandbox_id) for decision in batch}

@@ -56,3 +56,11 @@ async def test_a_name_that_is_not_there(names: Names) -> None:
     names.addresses[NAME] = []  # there, with no address
     with pytest.raises(NotResolvedError):
         await resolver.addresses_of(NAME)
+
+
+async def test_no_answer_is_remembered_beyond_its_first_addresses(names: Names) -> None:
+    names.ttl_s = 300
+    names.addresses[NAME] = [f"192.0.2.{number}" for number in range(1, 100)]
+    resolver = resolver_of(names)
+    assert len(await resolver.addresses_of(NAME)) == 16
+    assert resolver._asking.cache is None  # which would keep all of it

@@ -13,6 +13,7 @@ from atoll.model.ids import SandboxId
 from atoll.model.network_policy import NetworkPolicy
 from atoll.model.pages import PageQuery
 from atoll.service.app import open_services
+from atoll.service.egress import Refusals
 from atoll.service.limits import ServiceLimits
 from tests.unit.service.fake_sandboxes import FakeRuntime
 from tests.unit.service.world import World, open_world
@@ -87,6 +88,41 @@ async def test_what_was_decided_last_before_the_end_is_kept(tmp_path: Path) -> N
         page = await services.egress.list(project, container.id, PageQuery())
         assert [record.name for record in page.items] == ["refused.example.com"]
     await runtime.aclose()
+
+
+async def test_what_others_are_refused_without_end_keeps_nobody_waiting(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    feed = RefusingFeed(runtime)
+    async with open_services(
+        database_url=f"sqlite:///{tmp_path}/atoll.db",
+        blobs_url=f"file://{tmp_path}/blobs",
+        runtime=runtime,
+        limits=ServiceLimits(),
+        egress_feed=feed,
+    ) as services:
+        project = (await services.keys.ensure("a test's own secret")).project_id
+        container = await services.containers.create(project, NewContainer(name="c", network_policy=POLICY))
+
+        async def flood() -> None:
+            while True:
+                await feed.settle()
+                await asyncio.sleep(0)
+
+        flooding = asyncio.create_task(flood())
+        async with asyncio.timeout(30):
+            assert (await services.egress.list(project, container.id, PageQuery())).items
+        flooding.cancel()
+    await runtime.aclose()
+
+
+def test_refusals_are_bounded() -> None:
+    refusals = Refusals()
+    for number in range(100_000):
+        name = f"n{number}.example.com"
+        refusals.add(EgressDecision(at=0, sandbox_id="sbx_1", name=name, port=53, reason=EgressReason.NAME_NOT_ALLOWED))
+    taken = refusals.take()
+    assert taken[0] == ("n0.example.com", EgressReason.NAME_NOT_ALLOWED)
+    assert len(taken) <= 1_000
 
 
 async def test_who_is_gone_is_forgotten(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from atoll.model.containers import ContainerChange
 from atoll.model.domain_pattern import parse_domain
 from atoll.model.errors import InvalidRequestError, NotFoundError, SandboxFailedError
+from atoll.model.ids import SandboxId
 from atoll.model.network_policy import NETWORK_DISABLED, NetworkPolicy
 from atoll.reconcile.networks import hold_policies
 from atoll.runtime.contract import RuntimeUnavailableError
@@ -42,6 +43,24 @@ async def test_a_change_that_fails_is_no_change(world: World) -> None:
     with pytest.raises(SandboxFailedError):
         await world.services.containers.change(world.project, container.id, change(OTHER))
     assert (await world.services.containers.retrieve(world.project, container.id)).network_policy == POLICY
+
+
+async def test_a_change_that_fails_takes_no_other_one_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    container = await world.container(network_policy=POLICY)
+    really = world.runtime.set_network
+    away = NetworkPolicy("allowlist", ("away.example.com",))
+
+    async def set_network(sandbox_id: SandboxId, network: NetworkPolicy) -> None:
+        if network == away:
+            raise RuntimeUnavailableError("away")
+        await really(sandbox_id, network)
+
+    monkeypatch.setattr(world.runtime, "set_network", set_network)
+    changes = (world.services.containers.change(world.project, container.id, change(one)) for one in (OTHER, away))
+    done = await asyncio.gather(*changes, return_exceptions=True)
+    assert isinstance(done[1], SandboxFailedError)
+    kept = (await world.services.containers.retrieve(world.project, container.id)).network_policy
+    assert [kept] == list(world.runtime.networks.values()) == [OTHER]
 
 
 async def test_a_stopped_sandbox_gets_the_policy_when_it_is_started(world: World) -> None:
