@@ -244,8 +244,8 @@ PROMISES: Final = (
     ),
     Promise(
         text="200 terminals and 500 streams of events open at once, 100 of these never read: what server and "
-        "supervisor grow by, and `1+1` in a container that 400 of them watch, against the same with nobody connected in "
-        "one run",
+        "supervisor grow by, and `1+1` in a container that 400 of them watch, against the same with nobody connected "
+        "in one run",
         script="watchers",
         bounds=(
             value("terminals open", "at least", 200, "terminals"),
