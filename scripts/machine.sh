@@ -198,6 +198,55 @@ compile_project() {
     "$1/bin/python" -m compileall -q "$project/src" >/dev/null || fail "src does not compile."
 }
 
+# build_console: the web page that the server shows, in src/atoll/console: npm's packages as the lock file pins them, and
+# what esbuild makes of them and our own sources. A stamp, written last, says what it was made of.
+build_console() {
+    local folder=$project/console stamp
+    stamp=$(cat "$folder/package-lock.json" "$folder/build" <(find "$folder/src" -type f -print0 | sort -z |
+        xargs -0 sha256sum) | sha256sum)
+    if [[ -r $project/build/console.stamp && $(<"$project/build/console.stamp") == "$stamp" &&
+        -r $project/src/atoll/console/index.html ]]; then
+        return 0
+    fi
+    rm -f "$project/build/console.stamp"
+    install_console_packages
+    "$folder/build" >"$project/build/console.log" 2>&1 || fail "the console cannot be built: $(tail -n 12 "$project/build/console.log")"
+    printf '%s\n' "$stamp" >"$project/build/console.stamp"
+    done_with "Console"
+}
+
+# install_console_packages: nothing of them is run but esbuild's and TypeScript's own programs, which need no Node.
+install_console_packages() {
+    local folder=$project/console log=$project/build/console.log
+    if cmp --silent "$folder/package-lock.json" "$folder/node_modules/lock-when-installed"; then
+        return 0
+    fi
+    need_program node nodejs
+    need_program npm npm
+    mkdir -p "$project/build"
+    draw "Console packages" 0
+    fetch_console_packages "$folder" "$log" || {
+        [[ -t 2 ]] && say ""
+        fail "the console's packages cannot be installed: $(grep -v 'npm http' "$log" | tail -n 12)"
+    }
+    cp "$folder/package-lock.json" "$folder/node_modules/lock-when-installed"
+    done_with "Console packages"
+}
+
+fetch_console_packages() {
+    local folder=$1 log=$2 total count=0 line
+    total=$(grep -c '"integrity"' "$folder/package-lock.json")
+    : >"$log"
+    npm --prefix "$folder" ci --ignore-scripts --no-audit --no-fund --no-progress --loglevel=http 2>&1 </dev/null |
+        while IFS= read -r line; do
+            printf '%s\n' "$line" >>"$log"
+            if [[ $line == 'npm http'* ]]; then
+                count=$((count < total ? count + 1 : total))
+                draw "Console packages" "$((count * 95 / total))"
+            fi
+        done
+}
+
 # make_user: the system users that the server, preloaded Pythons and the process that lets containers out run as.
 make_user() {
     local name

@@ -292,11 +292,11 @@ def scripted_content(script: Script, byte_range: ByteRange | None) -> FileConten
     return FileContent(filename=script.content_name, total=total, offset=offset, length=length, chunks=chunks())
 
 
-def scripted_app(script: Script) -> Edge:
+def scripted_app(script: Script, **options: Any) -> Edge:
     """Give the real application on a script."""
 
     @asynccontextmanager
     async def services() -> AsyncIterator[Services]:
         yield cast("Services", ScriptedServices(script))
 
-    return build_app(services)
+    return build_app(services, **options)

@@ -14,7 +14,7 @@ from atoll.api.patient_send import send_body
 from atoll.api.sse import EventStream
 from atoll.api.watch import while_connected
 from atoll.api.wire import PythonLogsDelta
-from atoll.model.calls import CallStarted, Image, Logs, PythonEnded, PythonEvent
+from atoll.model.calls import CallStarted, Html, Image, Logs, PythonEnded, PythonEvent
 from atoll.model.errors import BusyError, SandboxFailedError
 from atoll.model.ids import CallId
 from tests.api.contract import events
@@ -59,6 +59,24 @@ async def test_a_whole_call(client: httpx.AsyncClient, script: Script) -> None:
         {"type": "logs", "logs": "c"},
     ]
     assert response.json()["files"][0]["id"] == FILE_ID
+
+
+async def test_html_is_an_output_of_its_own_for_those_who_ask(client: httpx.AsyncClient, script: Script) -> None:
+    async def call() -> AsyncGenerator[PythonEvent, None]:
+        yield STARTED
+        yield Html("<b>\u2028</b>")
+        yield PythonEnded(status="completed", files=())
+
+    script.python = call
+    whole = await client.post(PATH, json={"code": "x", "html": True})
+    assert whole.json()["outputs"] == [{"type": "html", "html": "<b>\u2028</b>"}]
+    streamed = events((await client.post(PATH, json={"code": "x", "html": True, "stream": True})).text)
+    assert (streamed[2]["type"], streamed[2]["html"]) == (
+        "response.code_interpreter_call_html.added",
+        "<b>\u2028</b>",
+    )
+    await client.post(PATH, json={"code": "x"})
+    assert [asked.html for _, asked in script.asked] == [True, True, False]
 
 
 async def test_a_streamed_call(client: httpx.AsyncClient, script: Script) -> None:

@@ -74,8 +74,12 @@ class AgentClient:
         *,
         make_room: MakeRoom = unlimited,
         environment: Mapping[str, str] = _NO_ENVIRONMENT,
+        html: bool = False,
     ) -> AsyncGenerator[AgentPythonEvent, None]:
-        """Run code in the sandbox's Python; the last event, and only that, is an ``AgentPythonEnded``."""
+        """Run code in the sandbox's Python; the last event, and only that, is an ``AgentPythonEnded``.
+
+        ``html`` asks for values in their HTML form, where they have one.
+        """
         request = {
             "op": "python",
             "code": code,
@@ -83,9 +87,10 @@ class AgentClient:
             "output_bytes_max": output_bytes_max,
             "images_max": images_max,
             **({"environment": dict(environment)} if environment else {}),
+            **({"html": True} if html else {}),
         }
         reader = PythonReader(
-            output_bytes_max=output_bytes_max, images_max=images_max, images_bytes_max=IMAGES_BYTES_MAX
+            output_bytes_max=output_bytes_max, images_max=images_max, images_bytes_max=IMAGES_BYTES_MAX, html=html
         )
         return self._call(request, reader, timeout_ms, make_room)
 

@@ -13,7 +13,7 @@ from atoll.agent.outcome import Outcome, OutcomeType, read_outcome
 from atoll.agent.quota import Quota
 from atoll.agent.text import TextDecoder
 from atoll.guest.protocol import FrameType, ProtocolError, decode_image
-from atoll.model.calls import Image, Logs
+from atoll.model.calls import Html, Image, Logs
 
 _OUTCOMES: Final = frozenset(OutcomeType)
 _MEDIA_TYPE: Final = re.compile(r"image/[a-z0-9][a-z0-9.+-]{0,63}")
@@ -35,17 +35,18 @@ class AgentPythonEnded:
     files: tuple[AgentFile, ...]
 
 
-AgentPythonEvent = Logs | Image | AgentPythonEnded
+AgentPythonEvent = Logs | Image | Html | AgentPythonEnded
 
 
 class PythonReader:
     """Takes the frames of one call in order; pure.
 
-    Images over ``images_bytes_max`` together are left out and counted: the agent bounds their number, and an honest
-    one may well make that many large ones.
+    HTML comes only where it was asked for, and counts as images do. Images over ``images_bytes_max`` together are left
+    out and counted: the agent bounds their number, and an honest one may well make that many large ones.
     """
 
-    def __init__(self, *, output_bytes_max: int, images_max: int, images_bytes_max: int) -> None:
+    def __init__(self, *, output_bytes_max: int, images_max: int, images_bytes_max: int, html: bool = False) -> None:
+        self._html = html
         self._output = Quota("output", output_bytes_max)
         self._images_left = images_max
         self._images_bytes_left = images_bytes_max
@@ -70,12 +71,13 @@ class PythonReader:
         if text:
             yield Logs(text)
 
-    def _image(self, payload: bytes) -> Iterator[Image]:
+    def _image(self, payload: bytes) -> Iterator[Image | Html]:
         try:
             media_type, data = decode_image(payload)
         except ProtocolError as error:
             raise AgentMisbehavedError(str(error)) from error
-        if not data or not _MEDIA_TYPE.fullmatch(media_type):
+        is_html = self._html and media_type == "text/html"
+        if not data or not (is_html or _MEDIA_TYPE.fullmatch(media_type)):
             raise AgentMisbehavedError("an image is empty or of an impossible type")
         if self._images_left == 0:
             raise AgentMisbehavedError("more images than were asked for")
@@ -84,7 +86,10 @@ class PythonReader:
             self._images_omitted += 1
             return
         self._images_bytes_left -= len(data)
-        yield Image(media_type, b64encode(data))
+        if is_html:
+            yield Html(str(data, "utf-8", "replace"))
+        else:
+            yield Image(media_type, b64encode(data))
 
     def _ended(self, payload: bytes) -> AgentPythonEnded:
         fields = read_fields(payload)

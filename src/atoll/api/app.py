@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -10,6 +11,7 @@ from litestar import Litestar, Request, Response, Router
 from litestar.datastructures import State
 from litestar.types import ControllerRouterHandler
 
+import atoll
 from atoll import __version__
 from atoll.api.auth import KeyRequired
 from atoll.api.edge import Edge
@@ -21,6 +23,7 @@ from atoll.api.request import METRICS, SERVICES, ApiRequest
 from atoll.api.routes import (
     archive,
     code_interpreter_calls,
+    console,
     container_events,
     container_files,
     containers,
@@ -70,6 +73,9 @@ _V1: Final = (
     terminal.close_terminal,
 )
 
+CONSOLE_FOLDER: Final = Path(atoll.__file__).parent / "console"
+"""Where ``console/build`` puts the built console, and a wheel has it."""
+
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
 
@@ -80,11 +86,13 @@ def build_app(
     allowed_origins: Collection[str] = (),
     tracing: Tracing | None = None,
     logs_requests: bool = False,
+    console_folder: Path = CONSOLE_FOLDER,
 ) -> Edge:
     """Give the application. Services are opened when it starts and closed when its last request was answered.
 
     ``drain_timeout_s`` bounds how long the end waits for requests that were cancelled and are still cleaning up.
     ``allowed_origins`` are those of other servers' pages that may open WebSockets. ``tracing`` is closed at the end.
+    ``console_folder`` holds the built console, or nothing, which ``/`` then says.
     """
     counted = Metrics()
 
@@ -108,7 +116,9 @@ def build_app(
         openapi_config=None,
         request_class=ApiRequest,
         request_max_body_size=None,  # bodies are bounded where they are read, in our own words
-        state=State({METRICS: counted, terminal.ALLOWED_ORIGINS: frozenset(allowed_origins)}),
+        state=State(
+            {METRICS: counted, terminal.ALLOWED_ORIGINS: frozenset(allowed_origins), console.FOLDER: console_folder}
+        ),
     )
     document = build_document(inner.routes, version=__version__)
     inner.state[reference.DOCUMENT] = msgspec.json.encode(document)
@@ -137,4 +147,6 @@ def _routes() -> list[ControllerRouterHandler]:
         health.health,
         reference.openapi_document,
         reference.reference_page,
+        console.console_page,
+        console.console_file,
     ]

@@ -12,6 +12,7 @@ from atoll.model.calls import (
     CallStarted,
     CommandEnded,
     CommandOutput,
+    Html,
     Image,
     Logs,
     PythonEnded,
@@ -29,7 +30,7 @@ class PythonItem:
         self._code = code
         self._id = ""
         self._status: wire.CallStatus = "in_progress"
-        self._outputs: list[JsonText | wire.ImageOutput] = []
+        self._outputs: list[JsonText | wire.ImageOutput | wire.HtmlOutput] = []
         self._files: list[wire.ContainerFileResource] = []
         self._sequence = 0
         self.held_bytes = 0
@@ -45,6 +46,9 @@ class PythonItem:
             case Image():
                 url = self._add_image(event)
                 return (wire.PythonImageAdded(sequence_number=self._next(), item_id=self._id, url=url),)
+            case Html(text):
+                html = self._add_html(text)
+                return (wire.PythonHtmlAdded(sequence_number=self._next(), item_id=self._id, html=html),)
             case PythonEnded():
                 return self._ended(event)
 
@@ -94,6 +98,13 @@ class PythonItem:
         self.held_bytes += url.size_bytes
         self._outputs.append(wire.ImageOutput(url=url.as_field()))
         return url.as_field()
+
+    def _add_html(self, text: str) -> str:
+        html = JsonText()
+        html.append(text)
+        self.held_bytes += html.size_bytes
+        self._outputs.append(wire.HtmlOutput(html=html.as_field()))
+        return html.as_field()
 
     def _next(self) -> int:
         self._sequence += 1

@@ -8,7 +8,7 @@ import msgspec
 from litestar.routes import BaseRoute, HTTPRoute
 
 from atoll.api.errors import ErrorResponse
-from atoll.api.operation import OPERATION, EventAnswer, Operation, Parameter, Raw
+from atoll.api.operation import NOT_IN_DOCUMENT, OPERATION, EventAnswer, Operation, Parameter, Raw
 
 Document = dict[str, Any]
 
@@ -28,7 +28,7 @@ _SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"apiKey": []}]
 
 
 def build_document(routes: Iterable[BaseRoute], *, version: str) -> Document:
-    """Describe every route. Raises ``KeyError`` for one without an ``Operation``."""
+    """Describe every route of the API. Raises ``KeyError`` for one without an ``Operation``."""
     found = sorted(_operations(routes), key=lambda entry: entry[:2])
     schemas = _Schemas(kind for _, _, operation in found for kind in _types(operation))
     paths: dict[str, dict[str, Any]] = {}
@@ -60,6 +60,8 @@ def _operations(routes: Iterable[BaseRoute]) -> Iterable[tuple[str, str, Operati
         if not isinstance(route, HTTPRoute):
             continue
         for handler in route.route_handlers:
+            if handler.opt.get(NOT_IN_DOCUMENT):
+                continue
             for method in handler.http_methods:
                 if method != "OPTIONS":
                     yield route.path_format, method.lower(), handler.opt[OPERATION]

@@ -6,6 +6,9 @@ from typing import Any, Final, Literal
 OPERATION: Final = "operation"
 """Key in a handler's ``opt``: its ``Operation``. Every route has one; the document cannot be built otherwise."""
 
+NOT_IN_DOCUMENT: Final = "not_in_document"
+"""Key in the ``opt`` of handlers that are no part of the API: pages and their files."""
+
 Tag = Literal["Containers", "Container files", "Files", "Running code", "Service"]
 
 

@@ -370,6 +370,9 @@ class CodeInterpreterCallBody(_Request, frozen=True, kw_only=True):
 
     code: str
     timeout_ms: Annotated[int, Meta(ge=1)] | None = None
+    html: (
+        Annotated[bool, Meta(description="Values that have an HTML form, such as tables, as `html` outputs.")] | None
+    ) = None
     stream: bool | None = None
 
 
@@ -432,6 +435,12 @@ class ImageOutput(_Answer, frozen=True, kw_only=True, tag_field="type", tag="ima
     url: str
 
 
+class HtmlOutput(_Answer, frozen=True, kw_only=True, tag_field="type", tag="html"):
+    """A value in its HTML form, only where `html` was asked for. Code wrote it: show it where it can do nothing."""
+
+    html: str
+
+
 class CodeInterpreterCall(_Answer, frozen=True, kw_only=True):
     """A Python call, in the words of the Responses API; `files` are those it made or changed."""
 
@@ -440,7 +449,7 @@ class CodeInterpreterCall(_Answer, frozen=True, kw_only=True):
     status: CallStatus
     code: str
     container_id: str
-    outputs: list[LogsOutput | ImageOutput]
+    outputs: list[LogsOutput | ImageOutput | HtmlOutput]
     files: list[ContainerFileResource]
 
 
@@ -554,6 +563,14 @@ class PythonImageAdded(_Event, frozen=True, kw_only=True, tag="response.code_int
     url: str
 
 
+class PythonHtmlAdded(_Event, frozen=True, kw_only=True, tag="response.code_interpreter_call_html.added"):
+    """A value in its HTML form, where it appeared."""
+
+    output_index: Literal[0] = 0
+    item_id: str
+    html: str
+
+
 class PythonCompleted(_Event, frozen=True, kw_only=True, tag="response.code_interpreter_call.completed"):
     """The code came to its end."""
 
@@ -646,6 +663,7 @@ PythonStreamEvent = (
     | PythonInterpreting
     | PythonLogsDelta
     | PythonImageAdded
+    | PythonHtmlAdded
     | PythonCompleted
     | PythonItemDone
     | StreamError

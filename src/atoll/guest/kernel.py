@@ -4,8 +4,8 @@ Runs as a program of its own, as people's user, and imports nothing of Atoll. Te
 are one pipe. Images and the end of a call go over ``control`` in frames of the guest protocol's form; after an image
 the shell waits for one byte on ``acknowledge``, so that text before and after it keeps its place.
 
-Frames in: 1 JSON ``{"code": str, "environment"?: {NAME: VALUE}}``, or ``{"warm": [MODULE...]}`` before the first of
-these.
+Frames in: 1 JSON ``{"code": str, "environment"?: {NAME: VALUE}, "html"?: true}``, or ``{"warm": [MODULE...]}`` before
+the first of these.
 Frames out: 19 ``{"event": "ready"}`` once, 18 image, 20 ``{"ok": bool}``.
 """
 
@@ -48,7 +48,9 @@ from traitlets.config import Config
 _RUN, _IMAGE, _EVENT, _RESULT = 1, 18, 19, 20
 _IMAGE_BYTES_MAX = 16 * 1024 * 1024 - 64
 _HEADER = struct.Struct(">BI")
+_HTML = "text/html"
 _EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
+_SHOWN_TYPES = ("text/plain", "text/markdown", "text/latex", *_EXTENSIONS)
 _FIGURES_MAX = 100_000
 
 # Out of the way of code that closes or counts low descriptors.
@@ -162,6 +164,7 @@ def serve(control: int, acknowledge: int, data_dir: str) -> None:
     channel.send(_EVENT, {"event": "ready"})
     while (request := channel.receive()) is not None:
         os.environ.update(request.get("environment", {}))
+        shell.show_html(wanted=request.get("html", False))
         ok = _warm(shell, request["warm"]) if "warm" in request else _run(shell, interrupts, request["code"])
         if os.getpid() != channel.owner:
             flush()
@@ -252,14 +255,22 @@ class Pictures:
         self._channel = channel
         self._data_dir = data_dir
         self._next: dict[str, int] = {}
+        self.html_wanted = False
 
     def show(self, bundle: dict[str, Any]) -> bool:
-        """Show the image of a MIME bundle; ``False`` when there is none to show."""
+        """Show the image of a MIME bundle, or its HTML where that is wanted; ``False`` when there is none to show."""
         for media_type, extension in _EXTENSIONS.items():
             if media_type in bundle:
                 data = _image_bytes(bundle[media_type])
                 return data is not None and self._show(media_type, extension, data)
-        return False
+        return self.html_wanted and self._show_html(bundle.get(_HTML))
+
+    def _show_html(self, html: object) -> bool:
+        """Show HTML; what is too large for a frame is shown as the text that it also is."""
+        data = html.encode(errors="replace") if isinstance(html, str) else b""
+        if not data or len(data) > _IMAGE_BYTES_MAX:
+            return False
+        return self._channel is not None and self._channel.send_image(_HTML, data)
 
     def _show(self, media_type: str, extension: str, data: bytes) -> bool:
         name = self._save(extension, data)
@@ -357,6 +368,14 @@ class _Shell(InteractiveShell):
         if self.history_manager is not None:
             self.history_manager.dir_hist[:] = [here]
 
+    def show_html(self, *, wanted: bool) -> None:
+        """Show values that have an HTML form, such as tables, in it from now on, or no more."""
+        if self.pictures is None or self.pictures.html_wanted == wanted:
+            return
+        self.pictures.html_wanted = wanted
+        if self.display_formatter is not None:
+            self.display_formatter.active_types = [*_SHOWN_TYPES, _HTML] if wanted else [*_SHOWN_TYPES]
+
     def init_profile_dir(self, profile_dir: object) -> None:  # noqa: ARG002 - IPython's signature
         """Have none: it would be made on disk at every start, which a full disk refuses."""
         self.profile_dir = None
@@ -373,7 +392,7 @@ class _Shell(InteractiveShell):
     def init_display_formatter(self) -> None:
         super().init_display_formatter()  # type: ignore[no-untyped-call]
         if self.display_formatter is not None:
-            self.display_formatter.active_types = ["text/plain", "text/markdown", "text/latex", *_EXTENSIONS]
+            self.display_formatter.active_types = [*_SHOWN_TYPES]
 
     def init_user_ns(self) -> None:
         self.exiter = _Exit(self)  # type: ignore[no-untyped-call]

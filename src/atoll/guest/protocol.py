@@ -8,9 +8,9 @@ hangs up. After the ``RESULT`` to a ``python``, ``shell`` or ``process`` with ``
 Operations, their fields and their results:
 
 ``hello``       -> RESULT ``{"protocol": 1}``
-``python``      ``code, timeout_ms, output_bytes_max, images_max`` -> ``STDOUT`` (all text, in order) and ``IMAGE``
-                frames; RESULT ``{"outcome": OUTCOME, "omitted_bytes": n, "images_omitted": n, "pids_taken": n,
-                "files": [FILE...]}``
+``python``      ``code, timeout_ms, output_bytes_max, images_max, html`` -> ``STDOUT`` (all text, in order) and
+                ``IMAGE`` frames, with ``"html": true`` also of the type ``text/html``; RESULT ``{"outcome": OUTCOME,
+                "omitted_bytes": n, "images_omitted": n, "pids_taken": n, "files": [FILE...]}``
 ``shell``       ``commands, timeout_ms, output_chars_max`` -> for each command ``STDOUT``/``STDERR`` frames and an
                 ``EVENT {"event": "command_ended", "index": i, "exit_code": n | null, "pids_taken": n}`` (null: out
                 of time or interrupted); RESULT ``{"outcome": OUTCOME, "files": [FILE...]}``

@@ -121,14 +121,21 @@ class Python:
         """Whether there is a Python process, busy or idle."""
         return self._child is not None
 
-    def run(self, code: str, listener: Listener, environment: dict[str, str] | None = None) -> None:
-        """Run ``code``, with variables set before.
+    def run(
+        self, code: str, listener: Listener, environment: dict[str, str] | None = None, *, html: bool = False
+    ) -> None:
+        """Run ``code``, with variables set before; values that have an HTML form are shown in it with ``html``.
 
         Everything that comes of it goes to ``listener``. Raises ``OSError`` when there is no room.
         """
         child = self._started()
         child.is_used = True
-        self._ask(child, {"code": code, **({"environment": environment} if environment else {})}, listener)
+        request: dict[str, Any] = {"code": code}
+        if environment:
+            request["environment"] = environment
+        if html:
+            request["html"] = True
+        self._ask(child, request, listener)
 
     def warm(self, modules: Sequence[str], listener: Listener) -> None:
         """Start a Python and let it import ``modules``. Raises ``OSError`` when there is no room."""

@@ -116,7 +116,7 @@ class PythonCall:
         if self._stopped_for is not None:
             self._end({"type": self._stopped_for})
         else:
-            self._python.run(self._request.code, self, self._request.environment)
+            self._python.run(self._request.code, self, self._request.environment, html=self._request.html)
 
     def _no_room(self, error: OSError) -> None:
         self._fail("busy", f"Python could not be started: {error.strerror}.")

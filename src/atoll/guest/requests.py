@@ -51,6 +51,7 @@ class PythonRequest:
     output_bytes_max: int
     images_max: int
     environment: dict[str, str]
+    html: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,7 @@ def read_python(fields: dict[str, Any]) -> PythonRequest:
         output_bytes_max=_number(fields, "output_bytes_max", 0, _OUTPUT_MAX),
         images_max=_number(fields, "images_max", 0, _IMAGES_MAX),
         environment=_environment(fields),
+        html=fields.get("html") is True,
     )
 
 

@@ -13,10 +13,11 @@ from atoll.model.ids import CallId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonCall:
-    """``timeout_ms`` ``None`` means the operator's default."""
+    """``timeout_ms`` ``None`` means the operator's default; ``html`` asks for values in their HTML form."""
 
     code: str
     timeout_ms: int | None = None
+    html: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,13 @@ class Image:
 
     media_type: str
     base64: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Html:
+    """A value that has an HTML form, such as a table, where it appeared. Whatever code wrote: hostile as its text."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,5 +110,5 @@ class ShellEnded:
     cause: EndCause = "itself"
 
 
-PythonEvent = CallStarted | Logs | Image | PythonEnded
+PythonEvent = CallStarted | Logs | Image | Html | PythonEnded
 ShellEvent = CallStarted | CommandOutput | CommandEnded | ShellEnded

@@ -116,6 +116,7 @@ class Calls:
                         self._limits.output_bytes_max,
                         make_room=make_room,
                         environment=self._secrets.environment(container),
+                        html=call.html,
                     )
                 )
                 async with aclosing(rest):

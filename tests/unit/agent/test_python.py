@@ -12,7 +12,7 @@ from atoll.agent.outcome import Outcome, OutcomeType
 from atoll.agent.python import AgentPythonEnded, AgentPythonEvent, PythonReader
 from atoll.agent.quota import SLACK_BYTES
 from atoll.guest.protocol import FrameType, encode_image
-from atoll.model.calls import Image, Logs
+from atoll.model.calls import Html, Image, Logs
 
 PNG = encode_image("image/png", b"png")[5:]
 
@@ -45,6 +45,14 @@ def test_text_and_images_come_in_order_and_the_end_last() -> None:
     assert ended.outcome == Outcome(OutcomeType.OK)
     assert ended.omitted_bytes == 7
     assert [file.path for file in ended.files] == ["/mnt/data/a"]
+
+
+def test_html_comes_where_it_was_asked_for_and_is_misbehaviour_elsewhere() -> None:
+    html = encode_image("text/html", b"<b>\xff</b>")[5:]
+    subject = PythonReader(output_bytes_max=10, images_max=1, images_bytes_max=1000, html=True)
+    assert events(subject, (FrameType.IMAGE, html)) == [Html("<b>\ufffd</b>")]
+    with pytest.raises(AgentMisbehavedError, match="impossible type"):
+        events(reader(), (FrameType.IMAGE, html))
 
 
 def test_characters_cut_in_two_are_put_together_and_a_lost_half_is_shown() -> None:

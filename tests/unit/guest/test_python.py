@@ -149,6 +149,21 @@ def test_displayed_images_and_other_rich_values(shared_agent: Agent) -> None:
     shared_agent.shell("rm -f figure-*")
 
 
+def test_html_is_shown_where_it_is_asked_for_and_only_there(shared_agent: Agent) -> None:
+    code = (
+        "class T:\n def _repr_html_(self): return '<b>\\u00e9</b>'\n def __repr__(self): return 'plain'\nprint(1)\nT()"
+    )
+    answer = shared_agent.python(code, html=True)
+    assert [kind for kind, _ in answer.frames] == [FrameType.STDOUT, FrameType.IMAGE, FrameType.RESULT]
+    media_type, data = decode_image(answer.all(FrameType.IMAGE)[0])
+    assert (media_type, bytes(data)) == ("text/html", "<b>é</b>".encode())
+    assert answer.stdout == "1\n"
+    assert shared_agent.python(code).stdout == "1\nplain\n"
+    assert shared_agent.python("1", html=True).stdout == "1\n"
+    large = shared_agent.python("T._repr_html_ = lambda _: '<' * (17 << 20)\nT()", html=True)
+    assert large.stdout == "plain\n"
+
+
 def test_old_values_are_forgotten_without_a_word(agent: Agent) -> None:
     agent.python("get_ipython().displayhook.cache_size = 2")
     assert [agent.python(f"{n} * 7").stdout for n in range(5)] == ["0\n", "7\n", "14\n", "21\n", "28\n"]

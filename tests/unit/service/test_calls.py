@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,12 +39,12 @@ from tests.unit.service.world import World, eventually, open_world
 LOST = "Variables are lost; files in /mnt/data are kept.\n"
 
 
-def python(world: World, container: Container, *lines: str, **fields: int) -> AsyncIterator[PythonEvent]:
+def python(world: World, container: Container, *lines: str, **fields: Any) -> AsyncIterator[PythonEvent]:
     call = PythonCall(code="\n".join(lines), **fields)
     return world.services.calls.run_python(world.project, container.id, call)
 
 
-def shell(world: World, container: Container, *commands: str, **fields: int) -> AsyncIterator[ShellEvent]:
+def shell(world: World, container: Container, *commands: str, **fields: Any) -> AsyncIterator[ShellEvent]:
     return world.services.calls.run_shell(world.project, container.id, ShellCall(commands=commands, **fields))
 
 

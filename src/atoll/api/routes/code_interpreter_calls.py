@@ -38,7 +38,7 @@ _CREATE: Final = Operation(
 )
 async def create_code_interpreter_call(request: ApiRequest, container_id: FromPath[str]) -> ASGIApp:
     body = await read_json(request.scope, request.receive, wire.CodeInterpreterCallBody)
-    call = PythonCall(code=body.code, timeout_ms=body.timeout_ms)
+    call = PythonCall(code=body.code, timeout_ms=body.timeout_ms, html=body.html is True)
     share = request.services.answers.share()
     events = request.services.calls.run_python(request.project_id, container_id, call, share.take)
     count = request.metrics.call("python")

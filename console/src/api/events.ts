@@ -1,0 +1,52 @@
+// A container's events as they happen, picked up where they were left when the connection breaks.
+
+import { isAway, returns } from "../connection";
+import { key } from "../session";
+import { RefusedError, send } from "./client";
+import type { ContainerEvent } from "./shapes";
+import { readEvents } from "./sse";
+
+const PAUSE_MS = 1000;
+
+/** Hand on what the server still remembers and then each event; give what ends it. */
+export function watch(id: string, take: (event: ContainerEvent) => void): () => void {
+  const ending = new AbortController();
+  void follow(id, take, ending.signal);
+  return () => ending.abort();
+}
+
+async function follow(id: string, take: (event: ContainerEvent) => void, signal: AbortSignal): Promise<void> {
+  let last = "";
+  while (!signal.aborted && key.get() !== null) {
+    const path = `/containers/${id}/events${last ? "" : "?after=start"}`;
+    try {
+      const answer = await send("GET", path, { signal, headers: last ? { "Last-Event-ID": last } : {} });
+      if (answer.body) {
+        for await (const event of readEvents(answer.body)) {
+          last = event.id || last;
+          const told = JSON.parse(event.data) as ContainerEvent;
+          take(told);
+          if (told.type === "container.deleted" || told.type === "container.expired") return;
+        }
+      }
+    } catch (error) {
+      // 404 and 400: it is gone or has expired. An answer that is refused for want of room is asked for again.
+      if (error instanceof RefusedError && error.status < 429) return;
+    }
+    if (!signal.aborted) await pause(signal);
+  }
+}
+
+/** Wait a moment, or until the server is back. */
+function pause(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const release = (): void => {
+      clearTimeout(timer);
+      unsubscribe();
+      resolve();
+    };
+    const unsubscribe = returns.subscribe(release);
+    const timer = setTimeout(() => isAway.get() || release(), PAUSE_MS);
+    signal.addEventListener("abort", release, { once: true });
+  });
+}

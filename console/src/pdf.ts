@@ -1,0 +1,39 @@
+// Pages of a PDF, drawn on canvases; its text is put there for those who do not see them. Read in a worker.
+
+import { GlobalWorkerOptions, getDocument } from "pdfjs-dist/legacy/build/pdf.mjs";
+
+const WIDTH_MAX = 1000;
+
+GlobalWorkerOptions.workerSrc = new URL(
+  document.querySelector<HTMLMetaElement>('meta[name="pdf-worker"]')?.content ?? "",
+  document.baseURI,
+).href;
+
+export function showPdf(parent: HTMLElement, data: ArrayBuffer, most: number): { done: Promise<void>; close: () => void } {
+  const loading = getDocument({ data: data.slice(0), enableXfa: false, useWasm: false });
+  const draw = async (): Promise<void> => {
+    const pdf = await loading.promise;
+    for (let number = 1; number <= Math.min(pdf.numPages, most); number += 1) {
+      const page = await pdf.getPage(number);
+      const natural = page.getViewport({ scale: 1 });
+      const width = Math.min(WIDTH_MAX, parent.clientWidth || WIDTH_MAX);
+      const viewport = page.getViewport({ scale: (width / natural.width) * Math.min(2, devicePixelRatio) });
+      const canvas = document.createElement("canvas");
+      canvas.width = Math.ceil(viewport.width);
+      canvas.height = Math.ceil(viewport.height);
+      canvas.setAttribute("role", "img");
+      const { items } = await page.getTextContent();
+      const text = items.map((item) => ("str" in item ? item.str : "")).join(" ");
+      canvas.setAttribute("aria-label", `Page ${number} of ${pdf.numPages}: ${text}`);
+      parent.append(canvas);
+      await page.render({ canvas, viewport }).promise;
+    }
+    if (pdf.numPages > most) {
+      const more = document.createElement("p");
+      more.className = "hint";
+      more.textContent = `The first ${most} of ${pdf.numPages} pages.`;
+      parent.append(more);
+    }
+  };
+  return { done: draw(), close: () => void loading.destroy() };
+}

@@ -1,0 +1,239 @@
+// What a container may reach, what it tried to reach, and one press to let it.
+
+import { useState } from "preact/hooks";
+
+import { ask, words } from "../api/client";
+import type { Container, ContainerEvent, Egress, NewNetworkPolicy, Page } from "../api/shapes";
+import { bytes, clock } from "../format";
+import { useLoad } from "../load";
+import { tell } from "../notices";
+import { Button } from "../parts/button";
+import { Dialog } from "../parts/dialog";
+import { Icon } from "../parts/icons";
+import type { TabProps } from "./container";
+import { Wrong } from "./create";
+import { type PolicyDraft, PolicyFields, policyOf } from "./policy_fields";
+
+const SHOWN = 50;
+
+const REASONS: Record<string, string> = {
+  allowed: "went through",
+  name_not_allowed: "not on the list",
+  bare_address: "an address without a name",
+  other_name: "named another host than it looked up",
+  no_name: "did not say which host",
+  encrypted_hello: "hid which host it wants",
+  not_tls: "was no TLS",
+  not_http: "was no HTTP",
+  not_resolved: "the name has no address",
+  not_public: "not on the public internet",
+  not_reached: "nobody answered there",
+  tls_failed: "TLS failed",
+  too_slow: "silent for too long",
+  bytes_max: "over the limit of bytes",
+  policy_changed: "ended by a new policy",
+};
+
+interface Attempt {
+  key: string;
+  at: number;
+  name: string;
+  port: number | null;
+  reason: string;
+  sent: number;
+  received: number;
+}
+
+export function Network({ container, events, reload }: TabProps) {
+  const path = `/containers/${container.id}`;
+  const policy = container.network_policy;
+  const allowed = policy.type === "allowlist" ? policy.allowed_domains : [];
+  const { data, error, reload: reloadPast } = useLoad(async () => {
+    const page = await ask<Page<Egress>>("GET", `${path}/egress?limit=${SHOWN}`);
+    return { page, at: Date.now() / 1000 };
+  }, [container.id]);
+  const [isEditing, setEditing] = useState(false);
+  const [wanted, setWanted] = useState("");
+  const [failed, setFailed] = useState<string | null>(null);
+
+  const change = async (to: NewNetworkPolicy, title: string): Promise<void> => {
+    await ask<Container>("POST", path, { body: { network_policy: to }, title });
+    await reload();
+  };
+  const allow = async (domain: string): Promise<void> => {
+    await change({ type: "allowlist", allowed_domains: [...allowed, domain] }, `Allow ${domain}`);
+    tell(`${domain} is allowed from the next connection on.`);
+  };
+  const forbid = async (domain: string): Promise<void> => {
+    const left = allowed.filter((one) => one !== domain);
+    await change(
+      left.length > 0 ? { type: "allowlist", allowed_domains: left } : { type: "disabled" },
+      `Allow ${domain} no more`,
+    );
+    tell(`${domain} is allowed no more.`);
+  };
+  const add = async (event: Event): Promise<void> => {
+    event.preventDefault();
+    try {
+      await allow(wanted.trim());
+      setWanted("");
+      setFailed(null);
+    } catch (error) {
+      setFailed(words(error));
+    }
+  };
+
+  const attempts = merged(data?.page.data ?? [], events, data?.at ?? 0);
+  return (
+    <>
+      <section class="card" aria-labelledby="allowed-title">
+        <header>
+          <h2 id="allowed-title">Allowed</h2>
+          <Button small icon="pencil" onPress={() => setEditing(true)}>
+            Edit policy
+          </Button>
+        </header>
+        {allowed.length === 0 && <p class="muted">Nothing: the container has no network.</p>}
+        <ul class="domains">
+          {allowed.map((domain) => (
+            <li key={domain}>
+              <code>{domain}</code>
+              <Button kind="quiet" small icon="close" label={`Allow ${domain} no more`} onPress={() => forbid(domain)} />
+            </li>
+          ))}
+        </ul>
+        <form class="row" onSubmit={(event) => void add(event)}>
+          <input
+            aria-label="Domain to allow"
+            placeholder="example.com or *.example.com"
+            spellcheck={false}
+            autocomplete="off"
+            value={wanted}
+            onInput={(event) => setWanted(event.currentTarget.value)}
+          />
+          <button type="submit" class="button" disabled={!wanted.trim()}>
+            <Icon name="plus" />
+            <span>Allow</span>
+          </button>
+        </form>
+        <Wrong text={failed} />
+        <p class="hint">
+          Each change is a new policy, and a policy brings its own secrets: those given before are dropped, as the server gives
+          no value back. With secrets, use <i>Edit policy</i> and type them in again.
+        </p>
+      </section>
+      <section class="attempts" aria-labelledby="attempts-title" aria-live="polite">
+        <header>
+          <h2 id="attempts-title">Attempts</h2>
+          <Button small icon="restart" onPress={reloadPast}>
+            Refresh
+          </Button>
+        </header>
+        {error !== null && <Wrong text={words(error)} />}
+        {attempts.length === 0 && (
+          <p class="empty">
+            {policy.type === "disabled"
+              ? "Without a policy nothing even tries: there is no network to try it on."
+              : "Nothing has been tried yet. What the container reaches, or is kept from, shows up here as it happens."}
+          </p>
+        )}
+        <ul>
+          {attempts.map((one) => (
+            <li key={one.key} class={one.reason === "allowed" ? "through" : "refused"}>
+              <time>{clock(one.at)}</time>
+              <code>{one.port === null || one.port === 53 ? one.name : `${one.name}:${one.port}`}</code>
+              <span class="why">{REASONS[one.reason] ?? one.reason}</span>
+              {one.reason === "allowed" && (
+                <span class="muted">
+                  {bytes(one.sent)} out, {bytes(one.received)} in
+                </span>
+              )}
+              {one.reason === "name_not_allowed" && <Allow entry={entryFor(one)} allowed={allowed} onAllow={allow} />}
+            </li>
+          ))}
+        </ul>
+      </section>
+      {isEditing && <EditPolicy allowed={allowed} onClose={() => setEditing(false)} onSave={change} />}
+    </>
+  );
+}
+
+function Allow({ entry, allowed, onAllow }: { entry: string; allowed: string[]; onAllow: (entry: string) => Promise<void> }) {
+  if (allowed.includes(entry)) return <span class="muted">allowed now</span>;
+  return (
+    <Button small label={`Allow ${entry}`} icon="check" onPress={() => onAllow(entry)}>
+      Allow
+    </Button>
+  );
+}
+
+/** What an allowlist has to say for it. */
+function entryFor({ name, port }: Attempt): string {
+  return port === null || port === 53 || port === 80 || port === 443 ? name : `${name}:${port}`;
+}
+
+/** What is on record, and before it what has happened since it was asked for. */
+function merged(past: readonly Egress[], events: readonly ContainerEvent[], askedAt: number): Attempt[] {
+  const live = events
+    .filter((event) => event.type === "network.refused" && event.at > askedAt)
+    .map((event) => ({
+      key: event.id,
+      at: event.at,
+      name: String(event.name),
+      port: typeof event.port === "number" ? event.port : null,
+      reason: String(event.reason),
+      sent: 0,
+      received: 0,
+    }));
+  const recorded = past.map((one) => ({
+    key: one.id,
+    at: one.created_at,
+    name: one.name,
+    port: one.port,
+    reason: one.reason,
+    sent: one.bytes_sent,
+    received: one.bytes_received,
+  }));
+  return [...live.reverse(), ...recorded];
+}
+
+interface EditProps {
+  allowed: string[];
+  onClose: () => void;
+  onSave: (policy: NewNetworkPolicy, title: string) => Promise<void>;
+}
+
+function EditPolicy({ allowed, onClose, onSave }: EditProps) {
+  const [draft, setDraft] = useState<PolicyDraft>({
+    isAllowlist: allowed.length > 0,
+    domains: allowed.join("\n"),
+    secrets: [],
+  });
+  const [failed, setFailed] = useState<string | null>(null);
+  const submit = async (event: Event): Promise<void> => {
+    event.preventDefault();
+    try {
+      await onSave(policyOf(draft), "Change the network policy");
+    } catch (error) {
+      setFailed(words(error));
+      return;
+    }
+    tell("The new policy holds from the next connection on.");
+    onClose();
+  };
+  return (
+    <Dialog title="Network policy" wide onClose={onClose}>
+      <form onSubmit={(event) => void submit(event)}>
+        <div class="dialog-body form">
+          <PolicyFields draft={draft} onChange={setDraft} wrong={failed} />
+        </div>
+        <footer>
+          <Button onPress={onClose}>Cancel</Button>
+          <button type="submit" class="button main">
+            <span>Save</span>
+          </button>
+        </footer>
+      </form>
+    </Dialog>
+  );
+}
