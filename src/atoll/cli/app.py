@@ -12,9 +12,11 @@ from atoll.cli.containers import create, interrupt, ls, restart, rm, show
 from atoll.cli.cp import cp
 from atoll.cli.egress import egress
 from atoll.cli.files import files_app
+from atoll.cli.logs import logs
 from atoll.cli.mcp import mcp
 from atoll.cli.run import run
 from atoll.cli.sh import sh
+from atoll.cli.stats import stats, top
 
 app: Final = typer.Typer(
     name="atoll",
@@ -50,6 +52,6 @@ def connect_options(
     context.obj = Target(base_url, api_key, find_local)
 
 
-for command in (create, ls, show, rm, run, sh, attach, cp, egress, interrupt, restart, mcp, bench):
+for command in (create, ls, show, rm, run, sh, attach, cp, logs, stats, top, egress, interrupt, restart, mcp, bench):
     app.command(rich_help_panel="Containers")(command)
 app.add_typer(files_app, name="files", rich_help_panel="Containers")

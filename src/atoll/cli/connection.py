@@ -70,6 +70,11 @@ class Connection:
         wanted = {name: value for name, value in query.items() if value is not None}
         return self._answer(self._client.get(path, params=wanted))
 
+    def find(self, path: str) -> Any | None:
+        """GET, give the JSON answer; ``None`` for what is not there, or not now."""
+        response = self._client.get(path)
+        return None if response.is_client_error else self._answer(response)
+
     def post(self, path: str, **body: Any) -> Any:
         """POST JSON, leaving out what is ``None``, and give the JSON answer."""
         return self._answer(

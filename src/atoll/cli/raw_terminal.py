@@ -38,6 +38,17 @@ def raw_terminal() -> Iterator[RawTerminal]:
         terminal.leave()
 
 
+@contextmanager
+def keys_at_once() -> Iterator[None]:
+    """Have each key at once and unseen, Ctrl-C still an interrupt, and put it back whatever happens."""
+    terminal = RawTerminal(sys.stdin.fileno())
+    try:
+        tty.setcbreak(sys.stdin.fileno(), termios.TCSADRAIN)
+        yield
+    finally:
+        terminal.leave()
+
+
 def has_terminal() -> bool:
     """Tell whether somebody sits on both sides."""
     return sys.stdin.isatty() and sys.stdout.isatty()
