@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -31,6 +32,7 @@ _HELD: Final = ("id", "memory", "of", "cores", "cpu time", "processes", "disk", 
 _COLUMNS: Final = ("name", *_HELD, "expires in")
 _AT_ONCE: Final = 8
 _TOP_LIMIT: Final = 50
+_SLICE_S: Final = 0.25
 # By which key, with which question, the largest first.
 _ORDERS: Final[dict[str, tuple[str, Callable[[Row], float]]]] = {
     "m": ("memory", lambda row: row["stats"]["memory"]["used_bytes"]),
@@ -97,44 +99,48 @@ def _live(connection: Connection, interval: float, limit: int, key: str) -> None
 
     said = io.StringIO()  # on the screen that is drawn on nobody would see it
     try:
-        with _ends_well(), keys_at_once(), Live(console=Console(), screen=True, auto_refresh=False) as live:
-            while key not in _QUIT:
+        with _leaving() as leaving, keys_at_once(), Live(console=Console(), screen=True, auto_refresh=False) as live:
+            while key not in _QUIT and not leaving.is_set():
                 with redirect_stderr(said):
                     rows = _look(connection, limit)
-                key = _draw(live, rows, key, time.monotonic() + interval)
+                key = _draw(live, rows, key, time.monotonic() + interval, leaving)
     except Failure:
         sys.stderr.write(said.getvalue())
         raise
 
 
-def _draw(live: "Live", rows: list[Row], key: str, until: float) -> str:
+def _draw(live: "Live", rows: list[Row], key: str, until: float, leaving: Event) -> str:
     """Draw until it is time for the next look; give the key of the order that was chosen last, or one to leave by."""
-    while True:
-        live.update(_page(_sorted(rows, key), key), refresh=True)
-        left = until - time.monotonic()
-        if left <= 0 or not select.select([sys.stdin], [], [], left)[0]:
-            return key
+    live.update(_page(_sorted(rows, key), key), refresh=True)
+    while not leaving.is_set() and (left := until - time.monotonic()) > 0:
+        # In slices: a signal that comes just before the wait does not end it.
+        if not select.select([sys.stdin], [], [], min(left, _SLICE_S))[0]:
+            continue
         typed = os.read(sys.stdin.fileno(), 256).decode(errors="replace")
         for pressed in _ARROWS.sub("", typed) if typed else _QUIT[0]:
             if pressed in _QUIT:
                 return pressed
             key = pressed if pressed in _ORDERS else key
+        live.update(_page(_sorted(rows, key), key), refresh=True)
+    return key
 
 
 @contextmanager
-def _ends_well() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM leave as `q` does: the terminal is put back, the exit code is 0."""
+def _leaving() -> Iterator[Event]:
+    """Let Ctrl-C and SIGTERM leave as `q` does: the terminal is put back. A second one insists."""
+    leaving = Event()
 
     def leave(*_: object) -> None:
-        raise KeyboardInterrupt
+        if leaving.is_set():
+            raise KeyboardInterrupt
+        leaving.set()
 
-    before = signal.signal(signal.SIGTERM, leave)
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
-    except KeyboardInterrupt:
-        pass
+        yield leaving
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _look(connection: Connection, limit: int) -> list[Row]:

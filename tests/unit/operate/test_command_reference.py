@@ -5,7 +5,8 @@ from typing import Any
 
 from typer.main import get_command
 
-from atoll.operate.main import app
+from atoll.cli.app import app
+from atoll.operate.main import main
 from tests.harness.server import PROJECT_DIR
 
 PAGE = (PROJECT_DIR / "docs/reference/cli.md").read_text(encoding="utf-8")
@@ -13,6 +14,7 @@ PAGE = (PROJECT_DIR / "docs/reference/cli.md").read_text(encoding="utf-8")
 
 def all_commands() -> dict[str, Any]:
     """Give each command by its words."""
+    assert callable(main)  # it is what adds the commands about this machine
     root: Any = get_command(app)
     found = {}
     for name, command in root.commands.items():
