@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.harness.api import Api, Json
+from tests.harness.events import read_events
 from tests.harness.outside import Outside, WebServer
 from tests.harness.poll import wait_until
 from tests.harness.server import AtollServer, MakeServer
@@ -20,6 +21,9 @@ def test_an_allowed_name_is_reached_without_proxy_settings(network_api: Api, pla
     assert decision["port"] == 80
     assert decision["allowed"] is True
     assert decision["bytes_received"] > 0
+    carried = network_api.call("GET", f"/containers/{container}/stats")["network"]
+    moved = {f"{direction}_bytes": decision[f"bytes_{direction}"] for direction in ("sent", "received")}
+    assert carried == {**moved, "refused": 0}
 
 
 def test_tls_goes_through_unopened(network_api: Api, outside: Outside, secure_web: WebServer) -> None:
@@ -45,6 +49,10 @@ def test_a_name_that_is_not_listed_does_not_exist_and_the_call_says_so(network_a
     assert len(plain_web.seen) == before
     decision = egress(network_api, container)[0]
     assert (decision["name"], decision["allowed"], decision["reason"]) == (PLAIN, False, "name_not_allowed")
+    assert network_api.call("GET", f"/containers/{container}/stats")["network"]["refused"] >= 2
+    with network_api.opened("GET", f"/containers/{container}/events?after=start") as answer:
+        told = next(event.data for event in read_events(answer.iter_lines()) if event.name == "network.refused")
+    assert (told["name"], told["port"], told["reason"]) == (PLAIN, 53, "name_not_allowed")
 
 
 def test_without_a_policy_there_is_no_network(network_api: Api) -> None:

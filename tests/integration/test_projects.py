@@ -42,6 +42,8 @@ def test_projects_do_not_see_each_other(oci_api: Api, stranger: Api) -> None:
         ("GET", f"/containers/{mine}", {}),
         ("DELETE", f"/containers/{mine}", {}),
         ("GET", f"/containers/{mine}/files", {}),
+        ("GET", f"/containers/{mine}/events", {}),
+        ("GET", f"/containers/{mine}/stats", {}),
         ("POST", f"/containers/{mine}/files", {"files": {"file": ("x", b"x")}}),
         ("GET", f"/containers/{mine}/files/{uploaded['id']}", {}),
         ("GET", f"/containers/{mine}/files/{uploaded['id']}/content", {}),

@@ -19,7 +19,7 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 HEAD_S_MAX: Final = 30.0
 """From the first byte of a head, or from the connection's beginning, to the head's end."""
 
-_LAST_BYTES_S_MAX: Final = 2.0
+_LAST_BYTES_S_MAX: Final = 1.0
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
     b"content-length: 35\r\nconnection: close\r\n\r\nThe request's headers are too large"
