@@ -172,6 +172,7 @@ class Connection:
                 port=self.port,
                 dial=dial,
                 meter=self.meter,
+                turn=self._turn,
                 head_s_max=self._hello_s_max,
             ),
             name,

@@ -43,18 +43,22 @@ class HttpRelay:
         port: int,
         dial: Callable[[], Awaitable[Wire]],
         meter: Meter,
+        turn: asyncio.Lock,
         head_s_max: float,
         change: Callable[[h11.Request], h11.Request] = lambda request: request,
     ) -> None:
         """``dial`` connects to the name; ``change`` makes the request that is sent of the one that was allowed.
 
-        ``head_s_max`` is how long the first request may take to say what it is.
+        ``turn`` is taken for each head, by all connections of one sandbox: one takes up to a tenth of a second, and a
+        hundred of them at once would be others' ten. ``head_s_max`` is how long the first request may take to say what
+        it is.
         """
         self._inside = _Side(inside, h11.SERVER, meter.count_received)
         self._outside: _Side | None = None
         self._name = name
         self._port = port
         self._dial = dial
+        self._turn = turn
         self._head_s_max: float | None = head_s_max
         self._meter = meter
         self._change = change
@@ -83,7 +87,7 @@ class HttpRelay:
         """Pass one request and its answer; tells whether there may be another."""
         try:
             async with asyncio.timeout(self._head_s_max):
-                request = await self._inside.next_event()
+                request = await self._inside.next_event(self._turn)
         except TimeoutError:
             raise RefusedError(EgressReason.TOO_SLOW) from None
         self._head_s_max = None  # what follows is bounded by the connection's silence
@@ -91,11 +95,11 @@ class HttpRelay:
             return False
         if not isinstance(request, h11.Request):
             raise RefusedError(EgressReason.NOT_HTTP)
-        check_request(request, self._name, self._port)
+        changed = await self._checked(request)
         if self._outside is None:
             self._outside = _Side(await self._dial(), h11.CLIENT, self._meter.count_sent)
         outside = self._outside
-        await outside.send(self._change(forwarded(request)))
+        await outside.send(changed)
         body = asyncio.ensure_future(self._pass_body(self._inside, outside))
         try:
             upgraded = await self._pass_answer(request, outside)
@@ -113,6 +117,14 @@ class HttpRelay:
             return _begin_next(self._inside.connection)
         return _begin_next(self._inside.connection, outside.connection)
 
+    async def _checked(self, request: h11.Request) -> h11.Request:
+        """Give what is sent of a request. Raises ``RefusedError``."""
+        async with self._turn:
+            check_request(request, self._name, self._port)
+            changed = self._change(forwarded(request))
+            await asyncio.sleep(0)
+        return changed
+
     async def _pass_body(self, source: "_Side", target: "_Side") -> None:
         while True:
             event = await source.next_event()
@@ -125,7 +137,7 @@ class HttpRelay:
     async def _pass_answer(self, request: h11.Request, outside: "_Side") -> bool:
         """Pass an answer; tells whether it said that another protocol follows."""
         while True:
-            event = await outside.next_event()
+            event = await outside.next_event(self._turn)
             if isinstance(event, h11.ConnectionClosed):
                 raise ConnectionError("hung up instead of an answer")
             if isinstance(event, h11.InformationalResponse) and is_old(request):
@@ -176,14 +188,22 @@ class _Side:
         self._count = count
         self.is_fresh = False
 
-    async def next_event(self) -> Event:
+    async def next_event(self, turn: asyncio.Lock | None = None) -> Event:
+        """Give what comes next; with a ``turn`` where that may be a head."""
         while True:
-            event = self.connection.next_event()
+            event = self.connection.next_event() if turn is None else await self._next_in(turn)
             if isinstance(event, _EVENTS):
                 return event
             if event is h11.PAUSED:
                 raise RefusedError(EgressReason.NOT_HTTP)
             self.connection.receive_data(await self.wire.read())
+
+    async def _next_in(self, turn: asyncio.Lock) -> object:
+        async with turn:
+            event = self.connection.next_event()
+            if isinstance(event, h11.Request | h11.InformationalResponse | h11.Response):
+                await asyncio.sleep(0)  # others' turn
+        return event
 
     async def send(self, event: Event) -> None:
         data = self.connection.send(event)

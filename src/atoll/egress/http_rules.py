@@ -44,6 +44,8 @@ def forwarded(request: h11.Request) -> h11.Request:
     """
     offers = [value for key, value in request.headers if key == b"upgrade"]
     if not offers or (is_websocket(request) and not is_old(request)):
+        if request.http_version == b"1.1":
+            return request
         return h11.Request(method=request.method, target=request.target, headers=request.headers.raw_items())
     kept = []
     for raw_key, value in request.headers.raw_items():

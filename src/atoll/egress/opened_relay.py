@@ -107,6 +107,7 @@ class OpenedRelay:
             port=self._port,
             dial=dial,
             meter=self._meter,
+            turn=self._turn,
             head_s_max=self._head_s_max,
             change=self._substitution.apply,
         )

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
+import h11
 import pytest
 
 from atoll.egress.http_relay import HttpRelay
@@ -20,7 +21,8 @@ LARGE = 300_000
 class Line:
     """A program inside, the relay, and a server outside whose words the test says."""
 
-    def __init__(self) -> None:
+    def __init__(self, turn: asyncio.Lock | None = None, on_head: Callable[[], None] = lambda: None) -> None:
+        self._on_head = on_head
         self.program, inside = _pair()
         self.server, outside = _pair()
         self._outside = outside
@@ -32,10 +34,16 @@ class Line:
             port=80,
             dial=self._dial,
             meter=Meter(loop.time, lambda _: None),
+            turn=turn or asyncio.Lock(),
             head_s_max=10,
+            change=self._changed,
         )
         self._inside = inside
         self.running = loop.create_task(self._run())
+
+    def _changed(self, request: h11.Request) -> h11.Request:
+        self._on_head()
+        return request
 
     async def _run(self) -> None:
         try:
@@ -211,3 +219,27 @@ async def test_who_asks_in_an_older_version_is_answered_so(line: Line) -> None:
     assert answer.startswith(b"HTTP/1.1 200")
     assert b"chunked" not in answer.lower()
     await line.ended()
+
+
+async def test_connections_of_one_sandbox_take_turns() -> None:
+    rounds = 0
+    read_in: list[int] = []
+
+    async def count_rounds() -> None:
+        nonlocal rounds
+        while True:
+            rounds += 1
+            await asyncio.sleep(0)
+
+    turn = asyncio.Lock()
+    lines = [Line(turn, lambda: read_in.append(rounds)) for _ in range(8)]
+    counting = asyncio.create_task(count_rounds())
+    for line in lines:
+        await line.ask(request())
+    for line in lines:
+        await read(line.server, a_head)
+    counting.cancel()
+    # Nobody else waits for more than one of them.
+    assert len(set(read_in)) == len(read_in) == len(lines)
+    for line in lines:
+        await line.close()
