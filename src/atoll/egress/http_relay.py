@@ -5,6 +5,7 @@ request can be hidden in another one's body.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
@@ -18,6 +19,11 @@ from atoll.egress.wires import Wire, pass_bytes
 from atoll.model.egress_decision import EgressReason
 
 HEAD_BYTES_MAX: Final = 64 * 1024
+HEAD_LINES_MAX: Final = 1_000
+"""Each header costs microseconds and a hundred bytes, however short it is; servers take a hundred or two of them."""
+
+_HEAD_END: Final = re.compile(rb"\n\r?\n")
+_BEFORE_HEAD: Final = (h11.IDLE, h11.SEND_RESPONSE)
 _LARGE_BYTES: Final = 256 * 1024
 _BODILESS: Final = (204, 304)
 
@@ -49,9 +55,8 @@ class HttpRelay:
     ) -> None:
         """``dial`` connects to the name; ``change`` makes the request that is sent of the one that was allowed.
 
-        ``turn`` is taken for each head, by all connections of one sandbox: one takes up to a tenth of a second, and a
-        hundred of them at once would be others' ten. ``head_s_max`` is how long the first request may take to say what
-        it is.
+        ``turn`` is taken for each head, by all connections of one sandbox: one takes milliseconds, and a hundred of
+        them at once would be others' second. ``head_s_max`` is how long the first request may take to say what it is.
         """
         self._inside = _Side(inside, h11.SERVER, meter.count_received)
         self._outside: _Side | None = None
@@ -200,10 +205,19 @@ class _Side:
 
     async def _next_in(self, turn: asyncio.Lock) -> object:
         async with turn:
+            self._check_head_lines()
             event = self.connection.next_event()
             if isinstance(event, h11.Request | h11.InformationalResponse | h11.Response):
                 await asyncio.sleep(0)  # others' turn
         return event
+
+    def _check_head_lines(self) -> None:
+        """Raise ``RefusedError`` before too many headers are read."""
+        if self.connection.their_state in _BEFORE_HEAD:
+            unread, _ = self.connection.trailing_data
+            end = _HEAD_END.search(unread)
+            if unread.count(b"\n", 0, None if end is None else end.end()) > HEAD_LINES_MAX:
+                raise RefusedError(EgressReason.NOT_HTTP)
 
     async def send(self, event: Event) -> None:
         data = self.connection.send(event)

@@ -8,7 +8,7 @@ from contextlib import suppress
 import h11
 import pytest
 
-from atoll.egress.http_relay import HttpRelay
+from atoll.egress.http_relay import HEAD_LINES_MAX, HttpRelay
 from atoll.egress.meter import Meter
 from atoll.egress.refusal import RefusedError
 from atoll.egress.wires import SocketWire, Wire
@@ -158,6 +158,8 @@ async def test_large_and_small_bodies_take_turns_on_one_connection(line: Line) -
         (f"POST / HTTP/1.0\r\nHost: {NAME}\r\nTransfer-Encoding: chunked\r\n\r\n".encode(), EgressReason.NOT_HTTP),
         (f"GET / HTTP/2.0\r\nHost: {NAME}\r\n\r\n".encode(), EgressReason.NOT_HTTP),
         (request(b"TRACE"), EgressReason.NOT_HTTP),
+        (request(headers=b"x:\r\n" * HEAD_LINES_MAX), EgressReason.NOT_HTTP),
+        (request(headers=b"x:\n" * HEAD_LINES_MAX)[:-2] + b"\n", EgressReason.NOT_HTTP),
         (request(headers=b"X: " + b"x" * 200_000 + b"\r\n"), EgressReason.NOT_HTTP),
         (b"\x16\x03\x01 not http at all\r\n\r\n", EgressReason.NOT_HTTP),
     ],
@@ -243,3 +245,12 @@ async def test_connections_of_one_sandbox_take_turns() -> None:
     assert len(set(read_in)) == len(read_in) == len(lines)
     for line in lines:
         await line.close()
+
+
+async def test_as_many_headers_as_may_be_and_as_many_lines_in_a_body_as_there_are(line: Line) -> None:
+    body = b"\n" * 2 * HEAD_LINES_MAX
+    headers = b"x:\r\n" * (HEAD_LINES_MAX - 4) + f"Content-Length: {len(body)}\r\n".encode()
+    await line.ask(request(b"POST", headers=headers) + body)
+    assert (await read(line.server, lambda data: data.endswith(body))).count(b"x:") == HEAD_LINES_MAX - 4
+    await line.reply(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + b"\n\n")
+    assert await read_answer(line.program, 2) == b"\n\n"
