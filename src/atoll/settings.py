@@ -540,6 +540,11 @@ def client_base_url(environ: Mapping[str, str] | None = None) -> str | None:
     return (os.environ if environ is None else environ).get("ATOLL_BASE_URL") or None
 
 
+def client_variable(name: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """Give a variable that somebody has named on the command line."""
+    return (os.environ if environ is None else environ).get(name)
+
+
 def client_state_dir(environ: Mapping[str, str] | None = None) -> Path | None:
     """Give the folder in which the command line keeps what it remembers of a person; ``None`` without a home."""
     environ = os.environ if environ is None else environ

@@ -8,12 +8,13 @@ import atoll
 from atoll.cli.attach import attach
 from atoll.cli.bench import bench
 from atoll.cli.connection import Local, Target
-from atoll.cli.containers import create, interrupt, ls, restart, rm, show
+from atoll.cli.containers import create, interrupt, ls, restart, rm, show, update
 from atoll.cli.cp import cp
 from atoll.cli.egress import egress
 from atoll.cli.files import files_app
 from atoll.cli.logs import logs
 from atoll.cli.mcp import mcp
+from atoll.cli.process import exec_
 from atoll.cli.run import run
 from atoll.cli.sh import sh
 from atoll.cli.stats import stats, top
@@ -52,6 +53,26 @@ def connect_options(
     context.obj = Target(base_url, api_key, find_local)
 
 
-for command in (create, ls, show, rm, run, sh, attach, cp, logs, stats, top, egress, interrupt, restart, mcp, bench):
+for command in (
+    create,
+    ls,
+    show,
+    update,
+    rm,
+    run,
+    sh,
+    attach,
+    cp,
+    logs,
+    stats,
+    top,
+    egress,
+    interrupt,
+    restart,
+    mcp,
+    bench,
+):
     app.command(rich_help_panel="Containers")(command)
+_AS_TYPED: Final = {"allow_interspersed_args": False}  # what follows the program is the program's
+app.command("exec", rich_help_panel="Containers", context_settings=_AS_TYPED)(exec_)
 app.add_typer(files_app, name="files", rich_help_panel="Containers")

@@ -11,11 +11,13 @@ from atoll.cli.completion import complete_container
 from atoll.cli.connection import connect
 from atoll.cli.exit_codes import ExitCode
 from atoll.cli.failure import fail
+from atoll.cli.network_options import Allow, Secret, policy_of
 from atoll.cli.progress import Progress, waiting
 from atoll.cli.tables import print_table, time_text
 from atoll.cli.transfers import put
 
 _LIMIT_DEFAULT = 20
+ExpiresAfter = Annotated[int | None, typer.Option(help="Minutes that it lives after its last use.", metavar="MINUTES")]
 
 
 def create(
@@ -23,12 +25,15 @@ def create(
     name: Annotated[str, typer.Argument(help="A name; several containers may share one.")],
     *,
     memory: Annotated[str | None, typer.Option(help="Memory limit: 1g (default), 4g, 16g or 64g.")] = None,
-    expires_after: Annotated[
-        int | None, typer.Option(help="Minutes that it lives after its last use.", metavar="MINUTES")
-    ] = None,
+    expires_after: ExpiresAfter = None,
     file: Annotated[
         list[Path] | None, typer.Option("--file", "-f", help="Put a file in; may be repeated.", dir_okay=False)
     ] = None,
+    file_id: Annotated[
+        list[str] | None, typer.Option("--file-id", help="Copy in a file of `/v1/files`; may be repeated.")
+    ] = None,
+    allow: Allow = None,
+    secret: Secret = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a container and print its id."""
@@ -36,16 +41,52 @@ def create(
     for path in files:
         if not path.is_file():
             fail(f"{path} is not a file.", code=ExitCode.USAGE)
-    expiry = None if expires_after is None else {"anchor": "last_active_at", "minutes": expires_after}
+    policy = policy_of(allow, secret)
     with connect(target_of(context)) as connection:
         with waiting("Making the container"):
-            made = connection.post("/containers", name=name, memory_limit=memory, expires_after=expiry)
+            made = connection.post(
+                "/containers",
+                name=name,
+                memory_limit=memory,
+                expires_after=_expiry(expires_after),
+                file_ids=file_id or None,
+                network_policy=policy,
+            )
         for path in files:
             put(connection, str(path), made["id"], "")
     if as_json:
         print_json(made)
     else:
         sys.stdout.write(made["id"] + "\n")
+
+
+def update(
+    context: typer.Context,
+    container: Container,
+    *,
+    name: Annotated[str | None, typer.Option(help="Its new name.")] = None,
+    expires_after: ExpiresAfter = None,
+    allow: Allow = None,
+    secret: Secret = None,
+    no_network: Annotated[bool, typer.Option("--no-network", help="Let it reach nothing any more.")] = False,
+) -> None:
+    """Change a living container, and print it as JSON. What is not named stays; --allow names all that is allowed."""
+    policy = policy_of(allow, secret)
+    if policy and no_network:
+        fail("Give --allow or --no-network, not both.", code=ExitCode.USAGE)
+    change = {
+        "name": name,
+        "expires_after": _expiry(expires_after),
+        "network_policy": {"type": "disabled"} if no_network else policy,
+    }
+    if not any(change.values()):
+        fail("Say what is to change; `atoll update --help` tells what can.", code=ExitCode.USAGE)
+    with connect(target_of(context)) as connection:
+        print_json(connection.post(f"/containers/{connection.find_container(container)}", **change))
+
+
+def _expiry(minutes: int | None) -> dict[str, object] | None:
+    return None if minutes is None else {"anchor": "last_active_at", "minutes": minutes}
 
 
 def ls(

@@ -15,17 +15,18 @@ from tests.unit.cli.conftest import Atoll
 
 @pytest.fixture
 def container(plain_server: AtollServer) -> Iterator[str]:
-    container_id = plain_server.atoll("create", "cli-test").strip()
+    api = plain_server.api()
+    container_id = api.create("cli-test")["id"]
     yield container_id
-    plain_server.atoll("rm", container_id)
+    api.delete(container_id)
 
 
-def run(server: AtollServer, cwd: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def run(server: AtollServer, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "atoll.operate.main", *arguments],
         env=server.environment,
         cwd=cwd,
-        input=stdin,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=60,
@@ -33,57 +34,63 @@ def run(server: AtollServer, cwd: Path, *arguments: str, stdin: str = "") -> sub
     )
 
 
-def test_a_newcomers_way(plain_server: AtollServer, container: str, tmp_path: Path) -> None:
+def test_as_a_program(plain_server: AtollServer, tmp_path: Path) -> None:
+    container = plain_server.atoll("create", "cli-program").strip()
     assert container in plain_server.atoll("ls")
-    assert json.loads(plain_server.atoll("show", "cli-test"))["id"] == container
-
-    done = run(plain_server, tmp_path, "run", "cli-test", "x = 40\nprint(x + 2)")
-    assert (done.returncode, done.stdout) == (0, "42\n"), done.stderr
-    done = run(plain_server, tmp_path, "run", container, "-", stdin="x + 1")
-    assert (done.returncode, done.stdout.strip()) == (0, "41")
-
     done = run(plain_server, tmp_path, "sh", container, "echo out; echo err >&2; exit 7")
     assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
-    assert run(plain_server, tmp_path, "sh", container, "sleep 60", "--timeout", "0.2").returncode == 124
+    plain_server.atoll("rm", container)
+
+
+def test_a_newcomers_way(real_atoll: Atoll, container: str, tmp_path: Path) -> None:
+    assert container in real_atoll("ls").stdout
+    assert json.loads(real_atoll("show", "cli-test").stdout)["id"] == container
+
+    done = real_atoll("run", "cli-test", "x = 40\nprint(x + 2)")
+    assert (done.code, done.stdout) == (0, "42\n"), done.stderr
+    done = real_atoll("run", container, "-", stdin="x + 1")
+    assert (done.code, done.stdout.strip()) == (0, "41")
+
+    done = real_atoll("sh", container, "echo out; echo err >&2; exit 7")
+    assert (done.code, done.stdout, done.stderr) == (7, "out\n", "err\n")
+    assert real_atoll("sh", container, "sleep 60", "--timeout", "0.2").code == 124
 
     (tmp_path / "in.csv").write_text("a,b\n")
-    assert run(plain_server, tmp_path, "cp", "in.csv", "cli-test:").returncode == 0
-    done = run(plain_server, tmp_path, "sh", container, "cat in.csv > out.csv")
-    assert done.returncode == 0, done.stderr
-    assert run(plain_server, tmp_path, "cp", f"{container}:out.csv", ".").returncode == 0
+    assert real_atoll("cp", "in.csv", "cli-test:").code == 0
+    done = real_atoll("sh", container, "cat in.csv > out.csv")
+    assert done.code == 0, done.stderr
+    assert real_atoll("cp", f"{container}:out.csv", ".").code == 0
     assert (tmp_path / "out.csv").read_text() == "a,b\n"
-    listed = json.loads(plain_server.atoll("files", container, "--json"))
+    listed = json.loads(real_atoll("files", container, "--json").stdout)
     assert {(file["path"], file["source"]) for file in listed} == {
         ("/mnt/data/in.csv", "user"),
         ("/mnt/data/out.csv", "assistant"),
     }
 
 
-def test_code_that_raises_completed_and_a_python_that_dies_did_not(
-    plain_server: AtollServer, container: str, tmp_path: Path
-) -> None:
-    done = run(plain_server, tmp_path, "run", container, "1 / 0")
-    assert done.returncode == 0
+def test_code_that_raises_completed_and_a_python_that_dies_did_not(real_atoll: Atoll, container: str) -> None:
+    done = real_atoll("run", container, "1 / 0")
+    assert done.code == 0
     assert "ZeroDivisionError" in done.stdout
-    done = run(plain_server, tmp_path, "run", container, "import os; os.kill(os.getpid(), 9)")
-    assert done.returncode == 1
-    done = run(plain_server, tmp_path, "run", container, "while True: pass", "--timeout", "0.5")
-    assert (done.returncode, "incomplete" in done.stderr) == (1, True)
+    done = real_atoll("run", container, "import os; os.kill(os.getpid(), 9)")
+    assert done.code == 1
+    done = real_atoll("run", container, "while True: pass", "--timeout", "0.5")
+    assert (done.code, "incomplete" in done.stderr) == (1, True)
 
 
-def test_a_figure_becomes_a_file(plain_server: AtollServer, container: str, tmp_path: Path) -> None:
+def test_a_figure_becomes_a_file(real_atoll: Atoll, container: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     code = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);\nplt.show()"
-    done = run(plain_server, tmp_path, "run", container, code)
-    assert done.returncode == 0, done.stderr
+    done = real_atoll("run", container, code)
+    assert done.code == 0, done.stderr
     assert (tmp_path / "figure-1.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_stopping_from_elsewhere(plain_server: AtollServer, container: str) -> None:
-    assert json.loads(plain_server.atoll("interrupt", container))["interrupted"] is False
-    run(plain_server, Path("/"), "run", container, "x = 1")
-    plain_server.atoll("restart", container)
-    assert "NameError" in run(plain_server, Path("/"), "run", container, "x").stdout
+def test_stopping_from_elsewhere(real_atoll: Atoll, container: str) -> None:
+    assert json.loads(real_atoll("interrupt", container).stdout)["interrupted"] is False
+    real_atoll("run", container, "x = 1")
+    assert real_atoll("restart", container).code == 0
+    assert "NameError" in real_atoll("run", container, "x").stdout
 
 
 def test_a_key_opens_until_it_is_revoked(plain_server: AtollServer, tmp_path: Path) -> None:
@@ -140,3 +147,21 @@ def test_folders_go_in_and_come_out(real_atoll: Atoll, plain_server: AtollServer
     assert real_atoll("cp", f"{container}:nothing/", "x").code == 5
     assert json.loads(real_atoll("egress", container, "--json").stdout) == []
     plain_server.api().delete(container)
+
+
+def test_a_program_and_its_bytes(real_atoll: Atoll, container: str) -> None:
+    outcome = real_atoll("exec", "-i", container, "sh", "-c", "cat; echo oops >&2; exit 3", stdin="a\x00b")
+    assert (outcome.code, outcome.stdout, outcome.stderr) == (3, "a\x00b", "oops\n")
+    assert (
+        real_atoll("exec", "--env", "A=1 2", "--cwd", "/tmp", container, "sh", "-c", "echo $A; pwd").stdout
+        == "1 2\n/tmp\n"
+    )
+    assert real_atoll("exec", container, "echo", "--json", "-x").stdout == "--json -x\n"
+    assert real_atoll("exec", container, "sh", "-c", "kill -9 $$").code == 137
+    assert real_atoll("exec", "--timeout", "0.2", container, "sleep", "60").code == 124
+    assert real_atoll("exec", container, "no-such-program").code == 125
+    assert json.loads(real_atoll("exec", "--json", container, "true").stdout)["outcome"] == {
+        "type": "exit",
+        "exit_code": 0,
+    }
+    assert real_atoll("exec", "--env", "A", container, "true").code == 2
