@@ -18,7 +18,7 @@ _REFUSALS: Final = {
     EgressReason.NO_NAME: "the connection did not say which name it wanted",
     EgressReason.ENCRYPTED_HELLO: "the name is hidden in an encrypted TLS hello",
     EgressReason.NOT_TLS: "not TLS, which this port is for",
-    EgressReason.NOT_HTTP: "not HTTP, which this port is for",
+    EgressReason.NOT_HTTP: "not HTTP, or not of a kind that is let through",
     EgressReason.TOO_SLOW: "silent for too long",
     EgressReason.NOT_RESOLVED: "the name has no address",
     EgressReason.NOT_PUBLIC: "its address is not on the public internet",
