@@ -1,13 +1,18 @@
 """The composition root: settings become the server that they describe."""
 
 import dataclasses
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 
 from atoll.server import create_app, service_limits
 from atoll.service.limits import ServiceLimits
 from atoll.settings import Settings
+from atoll.store.migrations.upgrade import DatabaseTooNewError
 from tests.api.serving import alive
 
 KEY = "sk-atoll-" + "s" * 43
@@ -48,3 +53,24 @@ async def test_a_server_starts_again_on_what_it_left(tmp_path: Path) -> None:
             assert call.json()["outputs"] == [{"type": "logs", "logs": "2\n"}]
             stored = await client.post("/v1/files", files={"file": ("x", b"y")}, data={"purpose": "vision"})
             assert stored.status_code == 200
+
+
+async def test_a_start_that_is_refused_says_why_and_shows_no_traceback(tmp_path: Path) -> None:
+    async with alive(create_app(settings(tmp_path), first_key=KEY)):
+        pass
+    with closing(sqlite3.connect(tmp_path / "atoll.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.commit()
+    said: list[Any] = []
+
+    async def order() -> Any:
+        return {"type": "lifespan.startup"}
+
+    async def report(message: Any) -> None:
+        said.append(message)
+
+    with pytest.RaisesGroup(DatabaseTooNewError, flatten_subgroups=True):
+        await create_app(settings(tmp_path))({"type": "lifespan"}, order, report)  # type: ignore[arg-type]
+    (refused,) = said
+    assert refused["type"] == "lifespan.startup.failed"
+    assert refused["message"].startswith("The database is at revision 9999, which a newer Atoll made")

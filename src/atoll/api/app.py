@@ -39,7 +39,7 @@ from atoll.api.routes import (
     stats,
     terminal,
 )
-from atoll.model.errors import BusyError
+from atoll.model.errors import BusyError, StartRefusedError
 from atoll.service.app import Services
 from atoll.spans import Tracing
 
@@ -98,7 +98,7 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with open_services() as services:
+        async with _noting(edge), open_services() as services:
             app.state[SERVICES] = services
             edge.on_stopping = services.events.close
             app.state[mcp.MCP] = tools = mcp.Mcp(edge)
@@ -125,6 +125,16 @@ def build_app(
     inner.state[reference.PAGE] = render_page(document)
     edge = Edge(inner, counted, tracing=tracing, logs_requests=logs_requests)
     return edge
+
+
+@asynccontextmanager
+async def _noting(edge: Edge) -> AsyncIterator[None]:
+    """Note why the application cannot be begun; the framework tells tracebacks only."""
+    try:
+        yield
+    except StartRefusedError as error:
+        edge.refusal = error
+        raise
 
 
 def describe() -> Document:

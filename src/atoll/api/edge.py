@@ -32,6 +32,7 @@ from atoll.api.errors import ClientGoneError, ErrorBody, Failure, failure_of
 from atoll.api.metrics import Metrics
 from atoll.api.scope import hang_up, is_head, mark, method_of
 from atoll.api.upgrade import UpgradeAnswer
+from atoll.model.errors import StartRefusedError
 from atoll.spans import NO_SPAN, Tracing
 
 S = TypeVar("S", HTTPScope, WebSocketScope)
@@ -71,6 +72,8 @@ class Edge:
         self._tracing = tracing
         self._logs_requests = logs_requests
         self.on_stopping: Callable[[], None] = lambda: None
+        self.refusal: StartRefusedError | None = None
+        """Why the application could not be begun, where that is known."""
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -79,7 +82,7 @@ class Edge:
         """Answer one request or serve one WebSocket; everything else goes through as it is."""
         kind: str = scope["type"]
         if kind not in (ScopeType.HTTP, ScopeType.WEBSOCKET):
-            await self._app(scope, receive, send)
+            await self._live(scope, receive, send)
             return
         self._active += 1
         self._idle.clear()
@@ -96,6 +99,17 @@ class Edge:
     def begin_stopping(self) -> None:
         """End what would go on for ever; everything else is still answered."""
         self.on_stopping()
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Begin and end the application; a start that is refused is told in words, without a traceback."""
+
+        async def tell(message: Message) -> None:
+            kind: str = message["type"]
+            if kind == "lifespan.startup.failed" and self.refusal is not None:
+                message = cast("Message", {"type": kind, "message": str(self.refusal)})
+            await send(message)
+
+        await self._app(scope, receive, tell)
 
     async def drained(self, timeout_s: float) -> bool:
         """Wait until no request is being answered any more; tells whether that came about in time."""

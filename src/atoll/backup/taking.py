@@ -24,6 +24,7 @@ DATABASE: Final = "atoll.db"
 _ALONE: Final = ("database-id", "api-key", "vault-key")
 _LARGE_BYTES: Final = 64 << 20
 _MOVES_MAX: Final = 3
+_HOLDS_MAX: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,21 +179,22 @@ class _Taking:
         disk, copy = folder / DISK_NAME, target / DISK_NAME
         if _size_of(disk) > _LARGE_BYTES and not sparse_file.clone(disk, copy):
             sparse_file.bring_up_to_date(disk, copy, self._advance)  # most of it before anybody has to wait
-        with self._holding(sandbox_id) as held:
-            kept = record.read(folder)
-            if kept is None:
-                raise FileNotFoundError(folder)
-            record.write(target, kept)
-            if not sparse_file.clone(disk, copy):
-                sparse_file.bring_up_to_date(disk, copy, self._advance)
-            if held is not None and not held.has_lasted():
-                raise BackupError(
-                    f"The disk of {sandbox_id} could not be held still for long enough to be copied. Try again; if it "
-                    "fails again, copy to a faster disk."
-                )
-            if held is not None and not held.is_still:
-                self._taken.restless.append(sandbox_id)
-        return kept
+        for _ in range(_HOLDS_MAX):
+            with self._holding(sandbox_id) as held:
+                kept = record.read(folder)
+                if kept is None:
+                    raise FileNotFoundError(folder)
+                record.write(target, kept)
+                if not sparse_file.clone(disk, copy):
+                    sparse_file.bring_up_to_date(disk, copy, self._advance)
+                if held is None or held.has_lasted():
+                    if held is not None and not held.is_still:
+                        self._taken.restless.append(sandbox_id)
+                    return kept
+        raise BackupError(
+            f"The disk of {sandbox_id} could not be held still for long enough to be copied, {_HOLDS_MAX} times. "
+            "Is the server restarting, or the disk slow?"
+        )
 
     @contextmanager
     def _holding(self, sandbox_id: SandboxId) -> Iterator[Held | None]:

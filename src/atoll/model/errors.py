@@ -22,6 +22,10 @@ RefusalReason = Literal[
 """What there is no room in, for whoever watches: see the reference of metrics. ``machine`` is anything else."""
 
 
+class StartRefusedError(Exception):
+    """The server must not start on what is there; the message says why and what to do. No request ever meets it."""
+
+
 class AtollError(Exception):
     """Base of every error that Atoll raises on purpose."""
 

@@ -9,13 +9,14 @@ import secrets
 from pathlib import Path
 from typing import Final
 
+from atoll.model.errors import StartRefusedError
 from atoll.store import identity
 from atoll.store.database import Database
 
 _NAME: Final = "database-id"
 
 
-class WrongDatabaseError(Exception):
+class WrongDatabaseError(StartRefusedError):
     """The data folder was filled with another database than the one that is open."""
 
 

@@ -14,6 +14,8 @@ from atoll.supervisor import wire
 from atoll.supervisor.wire import HOLD_S_MAX, Request, WireError
 
 _ANSWER_S: Final = 120.0  # a start or an end that runs is waited for
+_AWAY_S_MAX: Final = 15.0
+_RETRY_PAUSE_S: Final = 0.1
 
 
 class Held:
@@ -45,8 +47,7 @@ def holding(supervisor_socket: Path, sandbox_id: SandboxId) -> Iterator[Held]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
         sock.settimeout(_ANSWER_S)
         try:
-            with short_address(supervisor_socket) as address:
-                sock.connect(address)
+            _connect(sock, supervisor_socket)
             sock.send(wire.encode_request(Request(id=0, op="hold", sandbox_id=sandbox_id)))
             answer = wire.decode_answer(sock.recv(wire.MESSAGE_BYTES_MAX))
         except (OSError, WireError) as error:
@@ -55,3 +56,18 @@ def holding(supervisor_socket: Path, sandbox_id: SandboxId) -> Iterator[Held]:
             raise answer.error
         sock.setblocking(False)
         yield Held(sock, is_still=answer.result.get("is_still") is True)
+
+
+def _connect(sock: socket.socket, path: Path) -> None:
+    """Connect, and wait a little for a supervisor that was just ended. Raises ``OSError``."""
+    give_up_at = time.monotonic() + _AWAY_S_MAX
+    while True:
+        try:
+            with short_address(path) as address:
+                sock.connect(address)
+        except OSError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(_RETRY_PAUSE_S)
+        else:
+            return

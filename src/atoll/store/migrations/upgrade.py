@@ -7,13 +7,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection as BlockingConnection
 from sqlalchemy import text
 
+from atoll.model.errors import StartRefusedError
 from atoll.store.connection import Connection
 
 # Any number that no other program takes for its own locks in the same database.
 _ADVISORY_LOCK = 0x61746F6C6C
 
 
-class DatabaseTooNewError(Exception):
+class DatabaseTooNewError(StartRefusedError):
     """A newer program brought the database to where this one does not know it."""
 
 
