@@ -68,6 +68,7 @@ def test_what_is_told_of_real_calls(api: Api, box: str) -> None:
             screen.attached()
         api.python(box, "while True: pass", timeout_ms=100)
         api.python(box, "print('x' * 30_000_000)")
+        api.shell(box, "head -c 30000000 /dev/zero | tr '\\0' x")
         api.call("POST", f"/containers/{box}", json={"name": "other"})
         api.delete(box)
         told = kinds(events, "container.deleted")
@@ -89,6 +90,9 @@ def test_what_is_told_of_real_calls(api: Api, box: str) -> None:
         ("call.started", "code_interpreter"),
         ("limit.hit", "output"),
         ("call.ended", "code_interpreter", "completed"),
+        ("call.started", "shell"),
+        ("limit.hit", "output"),
+        ("call.ended", "shell", "completed"),
         ("container.updated",),
         ("container.deleted",),
     ]
@@ -98,6 +102,17 @@ def test_what_is_told_of_real_calls(api: Api, box: str) -> None:
         ("call.ended", "terminal", "detached"),
     ]
     assert api.send("GET", f"/containers/{box}/events").status_code == 404
+
+
+def test_a_disk_that_a_call_fills(oci_api: Api) -> None:
+    box = oci_api.create("full")["id"]
+    with watching(oci_api, box) as events:
+        oci_api.shell(box, "head -c 300M /dev/zero > big")
+        assert ("limit.hit", "disk") in kinds(events, "call.ended")
+        oci_api.shell(box, "rm big")
+        assert ("limit.hit", "disk") not in kinds(events, "call.ended")
+    assert stats(oci_api, box)["disk"]["used_bytes"] < 100 << 20
+    oci_api.delete(box)
 
 
 def test_what_is_measured(server: AtollServer, api: Api, box: str) -> None:

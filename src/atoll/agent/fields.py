@@ -43,6 +43,11 @@ def read_boolean(fields: Fields, name: str) -> bool:
     return value
 
 
+def read_flag(fields: Fields, name: str) -> bool:
+    """Give true or false, which a missing field stands for."""
+    return name in fields and read_boolean(fields, name)
+
+
 def read_string(fields: Fields, name: str) -> str:
     """Give a string, with whatever the agent put in it."""
     value = fields.get(name)

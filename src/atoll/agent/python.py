@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from atoll.agent.errors import AgentMisbehavedError
-from atoll.agent.fields import INT64_MAX, read_fields, read_integer, read_optional_integer
+from atoll.agent.fields import INT64_MAX, read_fields, read_flag, read_integer, read_optional_integer
 from atoll.agent.files import AgentFile, read_files
 from atoll.agent.outcome import Outcome, OutcomeType, read_outcome
 from atoll.agent.quota import Quota
@@ -25,7 +25,7 @@ class AgentPythonEnded:
 
     ``pids_taken`` is the agent's count at the call's end, 0 from one too old to count.
     ``omitted_bytes`` of text and ``images_omitted`` images were produced but are not among the events. ``files`` were
-    made or changed by the call.
+    made or changed by the call; ``disk_full`` is about its end.
     """
 
     outcome: Outcome
@@ -33,6 +33,7 @@ class AgentPythonEnded:
     images_omitted: int
     pids_taken: int
     files: tuple[AgentFile, ...]
+    disk_full: bool = False
 
 
 AgentPythonEvent = Logs | Image | Html | AgentPythonEnded
@@ -99,4 +100,5 @@ class PythonReader:
             images_omitted=self._images_omitted + read_integer(fields, "images_omitted", 0, INT64_MAX),
             pids_taken=read_optional_integer(fields, "pids_taken", 0, INT64_MAX) or 0,
             files=read_files(fields),
+            disk_full=read_flag(fields, "disk_full"),
         )

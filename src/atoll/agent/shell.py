@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from atoll.agent.errors import AgentMisbehavedError
-from atoll.agent.fields import INT64_MAX, Fields, read_fields, read_integer, read_optional_integer, read_string
+from atoll.agent.fields import (
+    INT64_MAX,
+    Fields,
+    read_fields,
+    read_flag,
+    read_integer,
+    read_optional_integer,
+    read_string,
+)
 from atoll.agent.files import AgentFile, read_files
 from atoll.agent.outcome import EXIT_CODE_MAX, Outcome, OutcomeType, read_outcome
 from atoll.agent.quota import Quota
@@ -21,20 +29,23 @@ _UTF8_BYTES_PER_CHARACTER_MAX: Final = 4
 class AgentCommandEnded:
     """One command's end, as ``atoll.model.calls.CommandEnded``.
 
-    ``pids_taken`` is the agent's count at that moment, 0 from one too old to count.
+    ``pids_taken`` is the agent's count at that moment, 0 from one too old to count. ``omitted_bytes`` of its output
+    were left out.
     """
 
     index: int
     exit_code: int | None
     pids_taken: int = 0
+    omitted_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentShellEnded:
-    """The last event of a shell call. ``files`` were made or changed by it."""
+    """The last event of a shell call. ``files`` were made or changed by it; ``disk_full`` is about its end."""
 
     outcome: Outcome
     files: tuple[AgentFile, ...]
+    disk_full: bool = False
 
 
 AgentShellEvent = CommandOutput | AgentCommandEnded | AgentShellEnded
@@ -87,16 +98,24 @@ class ShellReader:
         if self._index == self._commands_count or read_integer(fields, "index", 0, self._index) != self._index:
             raise AgentMisbehavedError("commands ended that were not the next one")
         exit_code = read_optional_integer(fields, "exit_code", 0, EXIT_CODE_MAX)
-        yield from self._end_command(exit_code, read_optional_integer(fields, "pids_taken", 0, INT64_MAX) or 0)
+        pids_taken = read_optional_integer(fields, "pids_taken", 0, INT64_MAX) or 0
+        omitted_bytes = read_optional_integer(fields, "omitted_bytes", 0, INT64_MAX) or 0
+        yield from self._end_command(exit_code, pids_taken, omitted_bytes)
 
-    def _end_command(self, exit_code: int | None, pids_taken: int = 0) -> Iterator[AgentShellEvent]:
+    def _end_command(
+        self, exit_code: int | None, pids_taken: int = 0, omitted_bytes: int = 0
+    ) -> Iterator[AgentShellEvent]:
         yield from self._output(self._stdout.finish(), self._stderr.finish())
-        yield AgentCommandEnded(self._index, exit_code, pids_taken)
+        yield AgentCommandEnded(self._index, exit_code, pids_taken, omitted_bytes)
         self._index += 1
         self._start_command()
 
     def _ended(self, fields: Fields) -> Iterator[AgentShellEvent]:
-        ended = AgentShellEnded(outcome=read_outcome(fields, _OUTCOMES), files=read_files(fields))
+        ended = AgentShellEnded(
+            outcome=read_outcome(fields, _OUTCOMES),
+            files=read_files(fields),
+            disk_full=read_flag(fields, "disk_full"),
+        )
         if self._index < self._commands_count and ended.outcome.type is OutcomeType.OK:
             raise AgentMisbehavedError("the call is said to have ended well, but not all of its commands have")
         while self._index < self._commands_count:

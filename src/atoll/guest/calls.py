@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from atoll.guest.changes import Changes
 from atoll.guest.connection import Connection
+from atoll.guest.disk_room import is_full
 from atoll.guest.fork_client import ForkClient
 from atoll.guest.options import Options
 from atoll.guest.pid_count import PidCount
@@ -149,7 +150,8 @@ class Calls:
 
     def _answer(self, call: _Call) -> None:
         files = call.changes.files if call.changes is not None else []
-        call.connection.finish(FrameType.RESULT, (call.result or {}) | {"files": files})
+        full = {"disk_full": True} if is_full(self._options.people.data_dir) else {}
+        call.connection.finish(FrameType.RESULT, (call.result or {}) | {"files": files} | full)
         self._leave(call)
 
     def _leave(self, call: _Call) -> None:

@@ -10,10 +10,12 @@ Operations, their fields and their results:
 ``hello``       -> RESULT ``{"protocol": 1}``
 ``python``      ``code, timeout_ms, output_bytes_max, images_max, html`` -> ``STDOUT`` (all text, in order) and
                 ``IMAGE`` frames, with ``"html": true`` also of the type ``text/html``; RESULT ``{"outcome": OUTCOME,
-                "omitted_bytes": n, "images_omitted": n, "pids_taken": n, "files": [FILE...]}``
+                "omitted_bytes": n, "images_omitted": n, "pids_taken": n, "files": [FILE...],
+                "disk_full": bool}``
 ``shell``       ``commands, timeout_ms, output_chars_max`` -> for each command ``STDOUT``/``STDERR`` frames and an
-                ``EVENT {"event": "command_ended", "index": i, "exit_code": n | null, "pids_taken": n}`` (null: out
-                of time or interrupted); RESULT ``{"outcome": OUTCOME, "files": [FILE...]}``
+                ``EVENT {"event": "command_ended", "index": i, "exit_code": n | null, "pids_taken": n,
+                "omitted_bytes": n}`` (null: out of time or interrupted); RESULT ``{"outcome": OUTCOME,
+                "files": [FILE...], "disk_full": bool}``
 ``process``     ``argv, environment, cwd, user, input, timeout_ms, output_bytes_max``, with ``"input": true`` then
                 ``DATA``... ``END``, while it runs -> ``EVENT {"event": "started"}``; ``STDOUT``/``STDERR`` frames, the
                 bytes as they are, and before what comes after a gap ``EVENT {"event": "omitted", "stream": "stdout" |
@@ -46,6 +48,7 @@ Operations, their fields and their results:
 
 OUTCOME is ``{"type": T}`` with T one of ``ok``, ``error`` (Python raised), ``timeout``, ``interrupted``, or
 ``died`` with ``"signal": n | null`` and ``"exit_code": n | null`` (the Python process ended by itself).
+``disk_full``, left out for false, is about the moment of the call's end.
 ``pids_taken`` counts process and thread numbers given away since the agent began; it may be too high, never too low.
 FILE is ``{"path": str, "size": int, "mtime_ns": int}``; paths are absolute, under ``/mnt/data``, UTF-8, and name
 regular files only.

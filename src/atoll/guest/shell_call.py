@@ -202,7 +202,7 @@ class ShellCall:
             self._line(NETWORK_HINT)
         for stream, data in self._output.finish():
             send_text(self._connection, _FRAMES[stream], data)
-        self._tell_end(exit_code)
+        self._tell_end(exit_code, self._output.omitted_bytes)
         self._index += 1
         if self._stopped_for is not None:
             while self._index < len(self._request.commands):
@@ -214,12 +214,13 @@ class ShellCall:
             self._close()
             self._on_end({"outcome": {"type": self._stopped_for or "ok"}})
 
-    def _tell_end(self, exit_code: int | None) -> None:
+    def _tell_end(self, exit_code: int | None, omitted_bytes: int = 0) -> None:
         value = {
             "event": "command_ended",
             "index": self._index,
             "exit_code": exit_code,
             "pids_taken": self._pid_count.total(),
+            "omitted_bytes": omitted_bytes,
         }
         self._connection.send(encode_json(FrameType.EVENT, value))
 

@@ -130,6 +130,8 @@ class Calls:
                     yield Logs(f"{line_start}{note}\n")
                     line_start = ""
                 files = await self._contents.note(container, event.files)
+                if event.disk_full:
+                    telling.limit("disk")
                 cause = "memory" if shortage is not None else _CAUSE[event.outcome.type]
                 telling.ended(cause)
                 yield PythonEnded(status=_STATUS[event.outcome.type], files=files, cause=cause)
@@ -173,6 +175,8 @@ class Calls:
                             yield event
                         event = await anext(rest)
                 files = await self._contents.note(container, event.files)
+                if event.disk_full:
+                    telling.limit("disk")
                 is_whole = event.outcome.type is OutcomeType.OK
                 status: Literal["completed", "incomplete"] = "completed" if is_whole else "incomplete"
                 telling.ended(_CAUSE[event.outcome.type])
@@ -290,6 +294,8 @@ class Calls:
     ) -> list[str]:
         notes = []
         shortage = await self._sandboxes.memory_killed(container) if ended.exit_code == 128 + 9 else None
+        if ended.omitted_bytes:
+            telling.limit("output")
         if shortage is not None:
             telling.limit("memory")
             notes.append(call_notes.memory_killed_command(container.memory_limit, shortage))
