@@ -27,6 +27,8 @@ _CTRL_C: Final = b"\x03"
 _OPEN_TIMEOUT_S: Final = 10.0
 _PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _GIVE_UP_S: Final = 60.0
+# A connection that held for so long was one: what comes after it is another break, and not the same one still.
+_STEADY_S: Final = 15.0
 _ERRORS_FROM: Final = 4000  # a closing code above is that of an error: 4000 and its HTTP status
 
 
@@ -125,19 +127,20 @@ class _Attachment:
 
     async def _show_until_the_end(self) -> int:
         """Connect, and connect again while the terminal goes on without us; gives the shell's exit code."""
+        clock = asyncio.get_running_loop().time
         lost_at: float | None = None
         attempt = 0
         while True:
+            connected_at = clock()
             try:
                 async with self._connected() as socket:
-                    is_again, lost_at, attempt = lost_at is not None, None, 0
-                    return await self._show(socket, is_again=is_again)
+                    return await self._show(socket, is_again=lost_at is not None)
             except (_Lost, OSError, TimeoutError, InvalidHandshake) as error:
                 if self._terminal_id is None or _is_refusal(error):
                     raise _unreachable("The terminal cannot be reached", error) from error
-                now = asyncio.get_running_loop().time()
-                if lost_at is None:
-                    lost_at = now
+                now = clock()
+                if lost_at is None or now - connected_at > _STEADY_S:
+                    lost_at, attempt = now, 0
                     _say(f"the connection broke ({_reason(error)}); connecting again, Ctrl-C leaves")
                 if now - lost_at > _GIVE_UP_S:
                     raise _unreachable("The terminal cannot be reached again", error) from error

@@ -32,6 +32,7 @@ _HELD: Final = ("id", "memory", "of", "cores", "cpu time", "processes", "disk", 
 _COLUMNS: Final = ("name", *_HELD, "expires in")
 _AT_ONCE: Final = 8
 _TOP_LIMIT: Final = 50
+_WIDTH_FOR_IDS: Final = 160  # a third of it is an id
 _SLICE_S: Final = 0.25
 # By which key, with which question, the largest first.
 _ORDERS: Final[dict[str, tuple[str, Callable[[Row], float]]]] = {
@@ -111,7 +112,7 @@ def _live(connection: Connection, interval: float, limit: int, key: str) -> None
 
 def _draw(live: "Live", rows: list[Row], key: str, until: float, leaving: Event) -> str:
     """Draw until it is time for the next look; give the key of the order that was chosen last, or one to leave by."""
-    live.update(_page(_sorted(rows, key), key), refresh=True)
+    live.update(_page(live, _sorted(rows, key), key), refresh=True)
     while not leaving.is_set() and (left := until - time.monotonic()) > 0:
         # In slices: a signal that comes just before the wait does not end it.
         if not select.select([sys.stdin], [], [], min(left, _SLICE_S))[0]:
@@ -121,7 +122,7 @@ def _draw(live: "Live", rows: list[Row], key: str, until: float, leaving: Event)
             if pressed in _QUIT:
                 return pressed
             key = pressed if pressed in _ORDERS else key
-        live.update(_page(_sorted(rows, key), key), refresh=True)
+        live.update(_page(live, _sorted(rows, key), key), refresh=True)
     return key
 
 
@@ -155,7 +156,7 @@ def _sorted(rows: list[Row], key: str) -> list[Row]:
     return sorted(rows, key=_ORDERS[key][1], reverse=True)
 
 
-def _page(rows: list[Row], key: str) -> "RenderableType":
+def _page(live: "Live", rows: list[Row], key: str) -> "RenderableType":
     from rich.console import Group  # noqa: PLC0415 - slow to load
     from rich.text import Text  # noqa: PLC0415 - slow to load
 
@@ -163,7 +164,10 @@ def _page(rows: list[Row], key: str) -> "RenderableType":
     cores = sum(row["stats"]["cpu"]["cores"] for row in rows)
     keys = "  ".join(f"{letter} {name}" for letter, (name, _) in _ORDERS.items())
     head = Text(f"{len(rows)} containers, {memory}, {cores:.2f} cores   by {_ORDERS[key][0]}   ({keys}  q leaves)\n")
-    return Group(head, table_of(_COLUMNS, map(_cells, rows)))
+    if live.console.width >= _WIDTH_FOR_IDS:
+        return Group(head, table_of(_COLUMNS, map(_cells, rows)))
+    columns, *cells = ((one[0], *one[2:]) for one in (_COLUMNS, *map(_cells, rows)))
+    return Group(head, table_of(columns, cells))
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -1,7 +1,11 @@
 """``atoll egress``."""
 
 import json
+from pathlib import Path
 
+from tests.harness.person import Person
+from tests.harness.poll import wait_until
+from tests.harness.server import PROJECT_DIR
 from tests.unit.cli.conftest import Atoll
 from tests.unit.cli.scripted_server import ScriptedServer
 from tests.unit.cli.test_connection import page
@@ -37,3 +41,17 @@ def test_the_newest_come_last(atoll: Atoll, scripted: ScriptedServer) -> None:
     ]
     assert [item["id"] for item in json.loads(atoll("egress", ID, "--refused", "--json").stdout)] == ["egr_2"]
     assert json.loads(atoll("egress", ID, "--limit", "0", "--json").stdout) == []
+
+
+def test_what_comes_is_followed(scripted: ScriptedServer, tmp_path: Path) -> None:
+    scripted.answers[PATH] = page(decision(1))
+    arguments = ("-m", "atoll.operate.main", "egress", ID, "--follow", "--refused")
+    environment = {"PYTHONPATH": str(PROJECT_DIR / "src"), "ATOLL_BASE_URL": scripted.base_url, "ATOLL_API_KEY": "sk-x"}
+    with Person(*arguments, environment=environment, cwd=tmp_path, columns=200) as person:
+        wait_until(lambda: any("after=egr_1" in asked.path for asked in scripted.asked), what="a look at what is new")
+        scripted.answers[PATH] = page(decision(2), decision(3, allowed=False, name="evil.example"))
+        person.wait_for("refused  evil.example:443  name_not_allowed  sent 700 B, received 2.0 KiB\r\n")
+        assert b"example.com" not in person.shown
+        person.type("\x03")
+        assert person.end() == 130
+    assert "order=asc" in scripted.asked[-1].path

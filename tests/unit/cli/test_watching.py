@@ -87,10 +87,10 @@ def test_a_container_that_ends_meanwhile_is_left_out(atoll: Atoll, scripted: Scr
     assert atoll("top", "--order", "beauty").code == 2
 
 
-@pytest.mark.parametrize("leave", ["q", "\x03"])
-def test_all_the_time(plain_server: AtollServer, container: str, tmp_path: Path, leave: str) -> None:
+@pytest.mark.parametrize(("leave", "columns"), [("q", 200), ("\x03", 100)], ids=["q", "ctrl-c"])
+def test_all_the_time(plain_server: AtollServer, container: str, tmp_path: Path, leave: str, columns: int) -> None:
     arguments = ("-m", "atoll.operate.main", "top", "--interval", "600", "--order", "newest")
-    with Person(*arguments, environment=plain_server.environment, cwd=tmp_path, columns=200) as person:
+    with Person(*arguments, environment=plain_server.environment, cwd=tmp_path, columns=columns) as person:
         person.wait_for("by newest(?s:.*)watching")
         person.type("c").wait_for("by cores(?s:.*)watching")
         person.type("\x1b[A").type("n").wait_for("by newest")
