@@ -55,7 +55,7 @@ async def test_every_kind_of_event_is_as_promised(client: httpx.AsyncClient, scr
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
     told = events(answer.text)
     assert [event["id"] for event in told] == [f"{BOOT}-{number}" for number in range(1, 10)]
-    assert answer.text.startswith(f"id: {BOOT}-0\n\nid: {BOOT}-1\nevent: container.created\ndata: {{")
+    assert answer.text.startswith(f"id: {BOOT}-0\nid: {BOOT}-1\nevent: container.created\ndata: {{")
     assert [(event.pop("type"), event) for event in bare(told)] == [
         ("container.created", {}),
         ("container.updated", {"fields": ["name"]}),
@@ -165,6 +165,27 @@ async def test_nobody_waits_for_a_client_that_does_not_read(ends: str) -> None:
             watched.close()
         await until(lambda: not open_streams(address))
     assert count.ended == "slow"
+
+
+async def test_a_quiet_stream_says_so_without_ending_an_event_that_has_no_data() -> None:
+    watched = Events(boot=BOOT)
+    sent: list[bytes] = []
+
+    @asynccontextmanager
+    async def reading() -> AsyncIterator[EventReader]:
+        with watched.reading(CONTAINER.id, None) as reader:
+            yield reader
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("body", b""))
+        if len(sent) == 4:
+            watched.end(CONTAINER.id, ContainerExpired())
+
+    live = LiveEvents(reading(), CONTAINER_ID, BOOT, Metrics().event_stream(), keep_alive_s=0.01)
+    scope: Any = {"type": "http", "method": "GET"}
+    await live(scope, asyncio.Event().wait, send)  # type: ignore[arg-type] # nothing ever comes
+    assert sent[:4] == [b"", f"id: {BOOT}-0\n".encode(), b": still here\n", b": still here\n"]
+    assert sent[-2].endswith(b"}\n\n")
 
 
 async def test_a_reader_that_was_too_slow_is_told_how_much_it_missed(client: httpx.AsyncClient, script: Script) -> None:

@@ -334,6 +334,25 @@ def check_streaming(target: Target) -> None:
         assert events[-1]["item"]["status"] == "completed"
 
 
+def check_watching(target: Target) -> None:
+    with target.client() as client:
+        container = client.containers.create(name="watched")
+        path = f"/containers/{container.id}"
+        client.post(f"{path}/code_interpreter_calls", body={"code": "1"}, cast_to=object)
+        stream: Any = client.get(
+            f"{path}/events",
+            options={"params": {"after": "start"}},
+            cast_to=object,
+            stream=True,
+            stream_cls=Stream[object],
+        )
+        with stream:
+            events = [next(stream) for _ in range(3)]
+            assert [event["type"] for event in events] == ["container.created", "call.started", "call.ended"], events
+            client.containers.delete(container.id)
+            assert [event["type"] for event in stream] == ["container.deleted"]
+
+
 def check_azure_client(target: Target) -> None:
     root = target.base_url.removesuffix("/v1")
     with (

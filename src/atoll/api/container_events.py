@@ -113,8 +113,11 @@ class EventFrames:
         self._clock = clock
 
     def place(self, number: int) -> bytes:
-        """Name the event to go on from, without an event: who is cut off before the first one knows it then."""
-        return f"id: {self._boot}-{number}\n\n".encode()
+        """Name the event to go on from: who is cut off before the first one knows it then.
+
+        Without an empty line behind it, which would end an event without data: that breaks the OpenAI SDKs' readers.
+        """
+        return f"id: {self._boot}-{number}\n".encode()
 
     def batch(self, told: model.ToldEvents) -> bytes:
         """Write some events."""

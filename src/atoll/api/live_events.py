@@ -20,7 +20,8 @@ from atoll.api.sse import EVENT_STREAM_HEADERS, KEEP_ALIVE_S
 from atoll.api.watch import while_connected
 from atoll.service.events import EventReader
 
-_KEEP_ALIVE: Final = b": still here\n\n"
+# Without an empty line, as the first ``id`` in ``EventFrames.place``.
+_KEEP_ALIVE: Final = b": still here\n"
 _LAST_S_MAX: Final = 1.0
 
 

@@ -1,7 +1,7 @@
 """What containers hold and use: measured when somebody asks, and for a while after that.
 
-Nobody looks at most containers most of the time, and measuring a thousand of them every few seconds would take a
-noticeable part of a core. So a container is sampled only from the first question on, until nobody has asked for as long
+Nobody looks at most containers most of the time, and measuring a thousand of them every five seconds would take a
+twentieth of a core. So a container is sampled only from the first question on, until nobody has asked for as long
 as its history reaches back. Neither question nor sample counts as use of the container.
 """
 
