@@ -4,6 +4,7 @@ The edge begins an ``About`` for each request; whoever finds out more (which con
 in a context variable, so tasks that a request starts are about the same.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ class About:
 
 _ABOUT: Final[ContextVar[About | None]] = ContextVar("atoll_about", default=None)
 _names: Final["OrderedDict[str, str]"] = OrderedDict()
+_names_lock: Final = threading.Lock()
 
 
 def current() -> About | None:
@@ -77,12 +79,17 @@ def spanned(name: str) -> Iterator[Span]:
         span.end()
 
 
-def name_sandbox(sandbox_id: str, container_id: str) -> None:
-    """Remember, for lines that name the sandbox only, whose it was when it was last asked for."""
-    _names[sandbox_id] = container_id
-    _names.move_to_end(sandbox_id)
-    if len(_names) > _NAMES_REMEMBERED_MAX:
-        _names.popitem(last=False)
+def name_sandbox(sandbox_id: str, container_id: str) -> bool:
+    """Remember, for lines that name the sandbox only, whose it was when it was last asked for; tells whether that is
+    news.
+    """
+    with _names_lock:
+        is_news = _names.get(sandbox_id) != container_id
+        _names[sandbox_id] = container_id
+        _names.move_to_end(sandbox_id)
+        if len(_names) > _NAMES_REMEMBERED_MAX:
+            _names.popitem(last=False)
+    return is_news
 
 
 def container_of(sandbox_id: str) -> str:

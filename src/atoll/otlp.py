@@ -33,9 +33,11 @@ _SAY_AGAIN_S: Final = 60.0
 class OtlpTracing:
     """Belongs to one server. ``endpoint`` is a collector's base URL, below which ``/v1/traces`` takes spans."""
 
-    def __init__(self, endpoint: str, headers: Mapping[str, str], sampled: float) -> None:
+    def __init__(
+        self, endpoint: str, headers: Mapping[str, str], sampled: float, *, send_timeout_s: float = _SEND_TIMEOUT_S
+    ) -> None:
         """``sampled`` is the share of traces that are kept, of those that begin here; others bring their own word."""
-        exporter = OTLPSpanExporter(endpoint.rstrip("/") + "/v1/traces", headers=dict(headers), timeout=_SEND_TIMEOUT_S)
+        exporter = OTLPSpanExporter(endpoint.rstrip("/") + "/v1/traces", headers=dict(headers), timeout=send_timeout_s)
         resource = Resource.create({"service.name": "atoll", "service.version": __version__})
         self._provider = TracerProvider(
             sampler=ParentBased(TraceIdRatioBased(sampled)), resource=resource, shutdown_on_exit=False

@@ -83,9 +83,9 @@ def test_a_request_has_a_line_and_a_trace_with_its_ids(watched: Watched) -> None
     assert HEADER not in watched.server.log_path.read_text()
 
 
-def test_the_supervisors_lines_name_the_container(watched: Watched) -> None:
-    made = watched.api.create()["id"]
-    watched.api.logs(made, "1 + 1")
+def test_lines_of_supervisor_and_egress_name_the_container(watched: Watched) -> None:
+    made = watched.api.create(network_policy={"type": "allowlist", "allowed_domains": ["example.com"]})["id"]
+    watched.api.shell(made, "curl http://elsewhere.example.test")
     (line,) = [line for line in watched.lines(container_id=made) if "was made" in line["message"]]
     sandbox_id = line["sandbox_id"]
     for pid in machine.sandbox_processes(f"{watched.server.cgroup_parent}/{sandbox_id}"):
@@ -94,14 +94,10 @@ def test_the_supervisors_lines_name_the_container(watched: Watched) -> None:
         lambda: watched.lines(process="supervisor", sandbox_id=sandbox_id, container_id=made),
         what="the supervisor's line about its end",
     )
-
-
-def test_a_collector_that_is_away_holds_nothing_up(start_server: Callable[..., Iterator[AtollServer]]) -> None:
-    for server in start_server("plain", traces_endpoint="http://127.0.0.1:9", traces_sampled=0.5):
-        api = server.api()
-        made = api.create()["id"]
-        assert api.logs(made, "print(1)") == "1\n"
-        assert server.stop(30) == 0
+    refused, *_ = wait_until(
+        lambda: watched.lines(process="egress", sandbox_id=sandbox_id, container_id=made), what="the refusal"
+    )
+    assert refused["decision"]["name"] == "elsewhere.example.test"
 
 
 def test_who_wants_no_traces_does_not_pay_for_them() -> None:

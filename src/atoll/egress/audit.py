@@ -68,5 +68,5 @@ class Audit:
         line = msgspec.json.encode(decision)
         if AUDIT_LOG.isEnabledFor(logging.INFO):
             fields = {"sandbox_id": decision.sandbox_id, "decision": msgspec.to_builtins(decision)}
-            AUDIT_LOG.info("%s", line.decode(), extra={"fields": fields})
+            AUDIT_LOG.info("%s", line.decode(), extra={"fields": fields, "is_data": True})
         self._tell(line)

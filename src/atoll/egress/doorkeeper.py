@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+from atoll import about
 from atoll.egress import handover
 from atoll.egress.allowlist import Allowlist
 from atoll.egress.gate import Gate, House, Passage
@@ -123,6 +124,8 @@ class Doorkeeper:
         """Give the answer, and what has to end before it is sent."""
         try:
             request = handover.decode_request(packet)
+            if request.container_id:
+                about.name_sandbox(request.sandbox_id, request.container_id)
             gate = self._gates.get(request.sandbox_id)
             ending: set[asyncio.Task[None]] = set()
             if request.op == "change" and gate is not None and request.policy is not None:

@@ -6,7 +6,10 @@ from an earlier connection. Then it answers each request, in order, by ``{"id", 
 
 ``open``    ``sandbox_id, run, policy, ports`` and the sockets in the order of the ports; replaces what it held of it
 ``change``  ``sandbox_id, policy``: what is not allowed any more has ended when the answer comes
+``name``    ``sandbox_id``: for the log alone, its ``container_id`` has become known
 ``close``   ``sandbox_id``
+
+Each may say ``container_id``: whose the sandbox is, for the log alone.
 
 ``run`` tells one life of a sandbox from the next. The first of ``ports`` is 53 and its socket is the one for UDP; all
 others are for TCP.
@@ -28,7 +31,7 @@ _HELD_PER_MESSAGE: Final = 500
 _NUMBER_MAX: Final = 1 << 53
 _RUN_CHARS_MAX: Final = 100
 
-Operation = Literal["open", "change", "close"]
+Operation = Literal["open", "change", "name", "close"]
 
 
 class HandoverError(Exception):
@@ -37,7 +40,7 @@ class HandoverError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request that was checked in form. ``run`` and ``ports`` are there for ``open``, no policy for ``close``."""
+    """A request that was checked in form. ``open`` has ``run``, ``ports`` and a policy, ``change`` a policy."""
 
     id: int
     op: Operation
@@ -45,6 +48,7 @@ class Request:
     run: str = ""
     policy: NetworkPolicy | None = None
     ports: tuple[int, ...] = ()
+    container_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ def encode_request(request: Request) -> bytes:
         value["policy"] = policy_to_json(request.policy)
     if request.op == "open":
         value |= {"run": request.run, "ports": list(request.ports)}
+    if request.container_id:
+        value["container_id"] = request.container_id
     return json.dumps(value).encode()
 
 
@@ -81,14 +87,17 @@ def decode_request(packet: bytes) -> Request:
     if op not in get_args(Operation) or not isinstance(sandbox_id, str) or not is_id("sbx_", sandbox_id):
         raise HandoverError("unknown operation, or no sandbox's id")
     request_id = _number(value.get("id"), _NUMBER_MAX)
-    if op == "close":
-        return Request(id=request_id, op="close", sandbox_id=sandbox_id)
+    container_id = value.get("container_id", "")
+    if container_id and not (isinstance(container_id, str) and is_id("cntr_", container_id)):
+        raise HandoverError("no container's id")
+    if op in {"close", "name"}:
+        return Request(id=request_id, op=cast("Operation", op), sandbox_id=sandbox_id, container_id=container_id)
     try:
         policy = policy_from_json(value.get("policy"))
     except ValueError as error:
         raise HandoverError("not a policy") from error
     if op == "change":
-        return Request(id=request_id, op="change", sandbox_id=sandbox_id, policy=policy)
+        return Request(id=request_id, op="change", sandbox_id=sandbox_id, policy=policy, container_id=container_id)
     run, ports = value.get("run"), value.get("ports")
     if not isinstance(run, str) or len(run) > _RUN_CHARS_MAX or not isinstance(ports, list):
         raise HandoverError("a run or ports are missing")
@@ -96,7 +105,13 @@ def decode_request(packet: bytes) -> Request:
     if not 2 <= len(checked) <= PORTS_MAX or checked[0] != DNS_PORT:
         raise HandoverError("not the ports of a sandbox")
     return Request(
-        id=request_id, op=cast("Operation", op), sandbox_id=sandbox_id, run=run, policy=policy, ports=checked
+        id=request_id,
+        op=cast("Operation", op),
+        sandbox_id=sandbox_id,
+        run=run,
+        policy=policy,
+        ports=checked,
+        container_id=container_id,
     )
 
 

@@ -52,6 +52,8 @@ class TextLines(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - its name in logging
         """Give the line without its traceback."""
         line = super().formatMessage(record)
+        if getattr(record, "is_data", False):  # somebody reads it by a program
+            return line
         unsaid = [value for value in ids_of(record).values() if value not in record.message]
         return f"{line} [{' '.join(unsaid)}]" if unsaid else line
 

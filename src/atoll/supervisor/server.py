@@ -71,6 +71,8 @@ class Engine(Protocol):
 
     def held(self, sandbox_id: str) -> AbstractContextManager[bool]: ...
 
+    def named(self, sandbox_id: str) -> None: ...
+
 
 class SupervisorServer:
     """Listens from its making until ``close``."""
@@ -145,13 +147,14 @@ class SupervisorServer:
         return self._making if op in _SLOW else self._ending if op in _ENDING else self._quick
 
     def _act(self, connection: "_Connection", request: Request) -> None:
-        if request.sandbox_id and request.container_id:
-            about.name_sandbox(request.sandbox_id, request.container_id)
         with about.concerning(request_id=request.request_id, container_id=request.container_id):
             self._handle(connection, request)
 
     def _handle(self, connection: "_Connection", request: Request) -> None:
         try:
+            is_told = bool(request.sandbox_id and request.container_id)
+            if is_told and about.name_sandbox(request.sandbox_id, request.container_id):
+                self._engine.named(request.sandbox_id)
             _HANDLERS[request.op](self._engine, connection, request)
         except RuntimeFailure as error:
             connection.send(wire.encode_error(request.id, error))

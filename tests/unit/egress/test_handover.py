@@ -14,6 +14,8 @@ REQUESTS = [
     Request(id=1, op="open", sandbox_id=SANDBOX, run="1-2", policy=POLICY, ports=(53, 53, 80, 443)),
     Request(id=2, op="change", sandbox_id=SANDBOX, policy=POLICY),
     Request(id=3, op="close", sandbox_id=SANDBOX),
+    Request(id=4, op="name", sandbox_id=SANDBOX, container_id="cntr_" + "1" * 48),
+    Request(id=5, op="change", sandbox_id=SANDBOX, policy=POLICY, container_id="cntr_" + "1" * 48),
 ]
 
 
@@ -51,6 +53,7 @@ def test_replies() -> None:
         b"{}",
         b'{"id": 1, "op": "open", "sandbox_id": "../x"}',
         b'{"id": 1, "op": "close", "sandbox_id": 1}',
+        b'{"id": 1, "op": "name", "sandbox_id": "sbx_00000000000000000000000000000000", "container_id": "x"}',
         b'{"id": -1, "op": "close", "sandbox_id": "sbx_00000000000000000000000000000000"}',
         b'{"id": 1, "op": "change", "sandbox_id": "sbx_00000000000000000000000000000000", "policy": {}}',
     ],

@@ -68,6 +68,7 @@ class MemoryEngine:
         self.gate = threading.Event()
         self.gate.set()
         self.creating = threading.Semaphore(0)
+        self.is_named: list[str] = []
         self.is_held, self.was_held = threading.Semaphore(0), threading.Semaphore(0)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -127,6 +128,9 @@ class MemoryEngine:
         self.is_held.release()
         yield True
         self.was_held.release()
+
+    def named(self, sandbox_id: str) -> None:
+        self.is_named.append(sandbox_id)
 
     def _find(self, sandbox_id: str) -> Sandbox:
         try:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from atoll import about
 from atoll.egress import handover
 from atoll.egress.handover import Answer, HandoverError, Held, Operation, Request
 from atoll.model.network_policy import NetworkPolicy
@@ -72,6 +73,7 @@ class EgressLink:
             run=run,
             policy=policy,
             ports=tuple(port for port, _ in sockets),
+            container_id=about.container_of(sandbox_id),
         )
         packet = handover.encode_request(request)
         future: Future[bool] = Future()

@@ -355,6 +355,10 @@ class Engine:
             self._end(box)
             self._bury(box)
 
+    def named(self, sandbox_id: str) -> None:
+        """Note that it became known whose one is, for lines of the log."""
+        self._networks.named(sandbox_id)
+
     @contextmanager
     def held(self, sandbox_id: str) -> Iterator[bool]:
         """Keep one from being started, ended and written to while the body runs, so that its disk can be copied.

@@ -99,6 +99,12 @@ class Networks:
             with self._lock:
                 self._open(self._link, sandbox_id, known)
 
+    def named(self, sandbox_id: str) -> None:
+        """Tell the egress process whose a sandbox is, which ``about`` knows now; for its log."""
+        with self._lock, suppress(LinkLostError):
+            if self._link is not None and sandbox_id in self._table:
+                self._link.ask("name", sandbox_id)
+
     def adopt(self, sandbox_id: str, process: InitProcess) -> None:
         """Take up a sandbox that an earlier supervisor may have let out."""
         policy = self._kept(sandbox_id, _run_of(process))
