@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 if TYPE_CHECKING:
     import rich.progress
 
+Unit = Literal["bytes", "files", "containers", "runs"]
+
 _SHOWN_AFTER_S: Final = 1.0
 
 
@@ -20,9 +22,7 @@ class Progress:
     ``total`` is ``None`` where nobody knows it.
     """
 
-    def __init__(
-        self, name: str, total: int | None, *, unit: Literal["bytes", "files", "containers", "runs"] = "bytes"
-    ) -> None:
+    def __init__(self, name: str, total: int | None, *, unit: Unit = "bytes") -> None:
         self._name = name
         self._total = total
         self._unit = unit
