@@ -4,6 +4,7 @@ import "uplot/dist/uPlot.min.css";
 
 import uPlot from "uplot";
 
+import { clock } from "./format";
 import { colour, theme } from "./theme";
 
 export interface Chart {
@@ -13,12 +14,17 @@ export interface Chart {
 
 const HEIGHT = 180;
 
-export function makeChart(parent: HTMLElement, label: string, write: (value: number) => string): Chart {
+/** Steps between lines that are round numbers of kB, MB and GB. */
+const BINARY = Array.from({ length: 40 }, (_, power) => 2 ** power);
+
+export type Scale = "binary" | "decimal";
+
+export function makeChart(parent: HTMLElement, label: string, scale: Scale, write: (value: number) => string): Chart {
   let data: uPlot.AlignedData = [[], []];
-  let plot = draw(parent, label, write, data);
+  let plot = draw(parent, label, scale, write, data);
   const anew = (): void => {
     plot.destroy();
-    plot = draw(parent, label, write, data);
+    plot = draw(parent, label, scale, write, data);
   };
   const observer = new ResizeObserver(() => {
     if (parent.clientWidth > 0) plot.setSize({ width: parent.clientWidth, height: HEIGHT });
@@ -38,7 +44,13 @@ export function makeChart(parent: HTMLElement, label: string, write: (value: num
   };
 }
 
-function draw(parent: HTMLElement, label: string, write: (value: number) => string, data: uPlot.AlignedData): uPlot {
+function draw(
+  parent: HTMLElement,
+  label: string,
+  scale: Scale,
+  write: (value: number) => string,
+  data: uPlot.AlignedData,
+): uPlot {
   const axis = {
     stroke: colour("muted"),
     grid: { stroke: colour("line"), width: 1 },
@@ -52,7 +64,10 @@ function draw(parent: HTMLElement, label: string, write: (value: number) => stri
       legend: { show: false },
       cursor: { y: false },
       scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.15 : 1] } },
-      axes: [axis, { ...axis, size: 64, values: (_, values) => values.map(write) }],
+      axes: [
+        { ...axis, space: 90, values: (_, times) => times.map(clock) },
+        { ...axis, size: 64, values: (_, values) => values.map(write), ...(scale === "binary" ? { incrs: BINARY } : {}) },
+      ],
       series: [{}, { label, stroke: colour("accent"), fill: colour("accent-soft"), width: 2, points: { show: false } }],
     },
     data,

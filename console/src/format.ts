@@ -30,6 +30,11 @@ export function duration(seconds: number): string {
     .join(" ");
 }
 
+export function took(ms: number): string {
+  if (ms < 1000) return `in ${Math.round(ms)} ms`;
+  return ms < 60_000 ? `in ${(ms / 1000).toFixed(1)} s` : `in ${duration(ms / 1000)}`;
+}
+
 export function clock(at: number): string {
   return new Date(at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 }

@@ -12,7 +12,7 @@ export interface Loaded<T> {
   reload: () => Promise<void>;
 }
 
-/** `every` loads it again after so many milliseconds, as long as the page is seen; `needs` are what `load` depends on. */
+/** What was shown stays until the next is there. `every` loads it again after so many milliseconds, as long as the page is seen; `needs` are what `load` depends on. */
 export function useLoad<T>(load: () => Promise<T>, needs: readonly unknown[], every?: number): Loaded<T> {
   const [data, setData] = useState<T | null>(null);
   const [error, setError] = useState<unknown>(null);
@@ -31,11 +31,6 @@ export function useLoad<T>(load: () => Promise<T>, needs: readonly unknown[], ev
       // What is on the page stays while the server is away: the banner says so.
       if (mine === newest.current && !(failed instanceof AwayError)) setError(failed);
     }
-  }, needs);
-
-  useEffect(() => {
-    setData(null);
-    setError(null);
   }, needs);
 
   useEffect(() => {

@@ -126,7 +126,7 @@ export class TerminalView {
     }
     this.wanted.onState({ kind: "broken", why: "The connection broke. What runs in the terminal goes on." });
     if (code === 1006 || code === 1012) lost();
-    this.timer = window.setTimeout(() => isAway.get() || this.connect(), PAUSE_MS);
+    this.timer = window.setTimeout(() => isAway.get() || this.socket !== null || this.connect(), PAUSE_MS);
   }
 
   private send(message: string | Uint8Array<ArrayBuffer>): void {

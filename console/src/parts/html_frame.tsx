@@ -51,5 +51,5 @@ function withoutWays(html: string): string {
 function heightOf(html: string): number {
   const rows = html.match(/<tr\b/gi)?.length ?? 0;
   const lines = html.match(/<(?:p|div|h\d|li|br|pre)\b/gi)?.length ?? 0;
-  return Math.min(HEIGHT_MAX, Math.max(60, rows * 32 + lines * 28 + 20));
+  return Math.min(HEIGHT_MAX, Math.max(60, rows > 0 ? rows * 32 + 12 : lines * 28 + 20));
 }

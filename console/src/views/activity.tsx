@@ -4,8 +4,8 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { ask, words } from "../api/client";
 import type { ContainerEvent, Sample, Stats } from "../api/shapes";
-import type { Chart } from "../chart";
-import { bytes, clock, duration, shortPath } from "../format";
+import type { Chart, Scale } from "../chart";
+import { bytes, clock, duration, shortPath, took } from "../format";
 import { useLoad } from "../load";
 import { Meter } from "../parts/meter";
 import type { TabProps } from "./container";
@@ -22,8 +22,8 @@ export function Activity({ container, events, isShown }: TabProps) {
       <Wrong text={error === null ? null : words(error)} />
       {data && <Now stats={data} />}
       <div class="charts">
-        <Over title="Memory" samples={data?.history ?? []} of={memoryOf} write={bytes} isShown={isShown} />
-        <Over title="CPU" samples={data?.history ?? []} of={coresOf} write={cores} isShown={isShown} />
+        <Over title="Memory" samples={data?.history ?? []} of={memoryOf} scale="binary" write={bytes} isShown={isShown} />
+        <Over title="CPU" samples={data?.history ?? []} of={coresOf} scale="decimal" write={cores} isShown={isShown} />
       </div>
       <section aria-labelledby="events-title">
         <h2 id="events-title">Events</h2>
@@ -49,7 +49,7 @@ const memoryOf = (sample: Sample): number => sample.memory_bytes;
 const coresOf = (sample: Sample): number => sample.cpu_cores;
 
 function cores(value: number): string {
-  return value === 0 ? "0" : value < 0.1 ? value.toFixed(3) : value.toFixed(2);
+  return String(Number(value.toFixed(value < 0.1 ? 3 : 2)));
 }
 
 function Now({ stats }: { stats: Stats }) {
@@ -94,11 +94,12 @@ interface OverProps {
   title: string;
   samples: readonly Sample[];
   of: (sample: Sample) => number;
+  scale: Scale;
   write: (value: number) => string;
   isShown: boolean;
 }
 
-function Over({ title, samples, of, write, isShown }: OverProps) {
+function Over({ title, samples, of, scale, write, isShown }: OverProps) {
   const parent = useRef<HTMLDivElement>(null);
   const [chart, setChart] = useState<Chart | null>(null);
   useEffect(() => {
@@ -106,7 +107,7 @@ function Over({ title, samples, of, write, isShown }: OverProps) {
     let isOver = false;
     void import("../chart").then(({ makeChart }) => {
       if (isOver || !parent.current) return;
-      made = makeChart(parent.current, title, write);
+      made = makeChart(parent.current, title, scale, write);
       setChart(made);
     });
     return () => {
@@ -143,7 +144,7 @@ function told(event: ContainerEvent): string {
     case "call.started":
       return text("kind").replace("_", " ");
     case "call.ended":
-      return `${text("kind").replace("_", " ")}: ${text("outcome")} in ${text("duration_ms")} ms`;
+      return `${text("kind").replace("_", " ")}: ${text("outcome")} ${took(Number(event.duration_ms))}`;
     case "file.changed": {
       const size = typeof event.bytes === "number" ? `, ${bytes(event.bytes)}` : "";
       return `${shortPath(text("path"))} ${text("change")}${size}`;

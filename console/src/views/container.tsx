@@ -91,7 +91,9 @@ export function ContainerView({ id, tab }: { id: string; tab: Tab }) {
       {!isRunning && (
         <p class="banner">This container has expired: its files and variables are gone, and nothing can be run in it.</p>
       )}
-      <Tabs label="Container" tabs={TABS.map((name) => [name, NAMES[name]] as const)} chosen={tab} onChoose={choose} />
+      {isRunning && (
+        <Tabs label="Container" tabs={TABS.map((name) => [name, NAMES[name]] as const)} chosen={tab} onChoose={choose} />
+      )}
       {isRunning &&
         TABS.filter((name) => visited.current.has(name)).map((name) => (
           <Panel key={name} name={name} isShown={name === tab}>

@@ -1,17 +1,19 @@
 // Python in the container, cell by cell; its variables live on between them.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 
 import { AwayError, ask, send, words } from "../api/client";
 import type { Output, PythonEvent } from "../api/shapes";
 import { readEvents } from "../api/sse";
-import { type Cell, type CellState, broken, emptyCell, isBusy, keep, kept, started, taken } from "../cells";
+import { type Cell, type CellState, broken, emptyCell, isBusy, started, taken } from "../cells";
 import type { Editor } from "../editor";
-import { duration, shortPath } from "../format";
+import { shortPath, took } from "../format";
+import { notebookOf } from "../notebooks";
 import { tell } from "../notices";
 import { Button } from "../parts/button";
 import { HtmlFrame } from "../parts/html_frame";
 import { href } from "../route";
+import { useCell } from "../store";
 import type { TabProps } from "./container";
 
 const CUT_OFF = "The connection broke off before the end, which interrupts what runs.";
@@ -20,18 +22,16 @@ const EXAMPLE = `import pandas as pd
 pd.DataFrame({"reef": ["Bikini", "Kwajalein", "Majuro"], "islands": [23, 97, 64]})`;
 
 export function Notebook({ container }: TabProps) {
-  const name = `atoll.notebook.${container.id}`;
-  const [cells, setCells] = useState<readonly Cell[]>(() => kept(name) ?? [emptyCell(1)]);
+  const notebook = notebookOf(container.id);
+  const cells = useCell(notebook);
+  const setCells = (to: (all: readonly Cell[]) => readonly Cell[]): void => notebook.set(to(notebook.get()));
   const editors = useRef(new Map<number, Editor>());
   const wantsFocus = useRef<number | null>(null); // a cell whose editor is not there yet
-  const newest = useRef(cells);
-  newest.current = cells;
-  useEffect(() => keep(name, cells), [cells]);
 
   const change = (id: number, to: (cell: Cell) => Cell): void =>
     setCells((all) => all.map((cell) => (cell.id === id ? to(cell) : cell)));
   const addAfter = (id: number | null, code = ""): number => {
-    const added = emptyCell(Math.max(0, ...newest.current.map((cell) => cell.id)) + 1, code);
+    const added = emptyCell(Math.max(0, ...notebook.get().map((cell) => cell.id)) + 1, code);
     setCells((all) => {
       const at = id === null ? all.length : all.findIndex((cell) => cell.id === id) + 1;
       return [...all.slice(0, at), added, ...all.slice(at)];
@@ -43,7 +43,7 @@ export function Notebook({ container }: TabProps) {
   };
 
   const run = async (id: number): Promise<void> => {
-    const cell = newest.current.find((one) => one.id === id);
+    const cell = notebook.get().find((one) => one.id === id);
     if (!cell || isBusy(cell) || !cell.code.trim()) return;
     change(id, started);
     try {
@@ -65,14 +65,14 @@ export function Notebook({ container }: TabProps) {
   };
   const runAndGoOn = (id: number): void => {
     void run(id);
-    const at = newest.current.findIndex((cell) => cell.id === id);
-    const next = newest.current[at + 1]?.id ?? addAfter(id);
+    const at = notebook.get().findIndex((cell) => cell.id === id);
+    const next = notebook.get()[at + 1]?.id ?? addAfter(id);
     const editor = editors.current.get(next);
     if (editor) editor.focus();
     else wantsFocus.current = next;
   };
   const runAll = async (): Promise<void> => {
-    for (const { id } of newest.current) await run(id);
+    for (const { id } of notebook.get()) await run(id);
   };
 
   const isAnyBusy = cells.some(isBusy);
@@ -89,7 +89,7 @@ export function Notebook({ container }: TabProps) {
         <Button icon="restart" small onPress={() => restart(container.id)}>
           Restart
         </Button>
-        <span class="hint">Shift+Enter runs a cell</span>
+        <span class="hint by-keyboard">Shift+Enter runs a cell</span>
       </div>
       {cells.map((cell, index) => (
         <CellView
@@ -122,7 +122,7 @@ export function Notebook({ container }: TabProps) {
           Add a cell
         </Button>
         {isFresh && (
-          <Button kind="quiet" small icon="code" onPress={() => setCells([emptyCell(2, EXAMPLE)])}>
+          <Button kind="quiet" small icon="code" onPress={() => setCells(() => [emptyCell(2, EXAMPLE)])}>
             Begin with an example
           </Button>
         )}
@@ -211,11 +211,6 @@ function CellView({ cell, number, containerId, register, onChange, onRun, onRemo
       )}
     </article>
   );
-}
-
-function took(ms: number): string {
-  if (ms < 1000) return `in ${Math.round(ms)} ms`;
-  return ms < 60_000 ? `in ${(ms / 1000).toFixed(1)} s` : `in ${duration(ms / 1000)}`;
 }
 
 function OutputView({ output, title }: { output: Output; title: string }) {
