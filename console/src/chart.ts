@@ -65,7 +65,7 @@ function draw(
       cursor: { y: false },
       scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.15 : 1] } },
       axes: [
-        { ...axis, space: 90, values: (_, times) => times.map(clock) },
+        { ...axis, size: 28, space: 90, values: (_, times) => times.map(clock) },
         { ...axis, size: 64, values: (_, values) => values.map(write), ...(scale === "binary" ? { incrs: BINARY } : {}) },
       ],
       series: [{}, { label, stroke: colour("accent"), fill: colour("accent-soft"), width: 2, points: { show: false } }],

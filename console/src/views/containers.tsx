@@ -234,7 +234,7 @@ export function Status({ status }: { status: Container["status"] }) {
 }
 
 export function Expiry({ container }: { container: Container }) {
-  const left = expiresAt(container) - useNow(serverNow);
+  const left = Math.min(expiresAt(container) - useNow(serverNow), container.expires_after.minutes * 60);
   if (container.status === "expired") return <span class="muted">–</span>;
   return (
     <span class={left < 60 ? "soon" : ""} title={`After ${container.expires_after.minutes} minutes without use`}>

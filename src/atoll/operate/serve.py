@@ -124,6 +124,7 @@ def _welcome(settings: Settings, url: str, new_key: str | None) -> str:
 Atoll is ready.
 
   Base URL  {url}
+  Console   {url.removesuffix("v1")}
   API key   {shown}
 
 Paste into Python (pip install openai):

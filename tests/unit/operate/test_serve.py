@@ -35,7 +35,7 @@ def test_it_says_where_it_is_and_keeps_a_key(home: Home) -> None:
     launcher = home.start()
     key = (home.data_dir / "api-key").read_text().strip()
     assert key.startswith("sk-atoll-")
-    assert f"Base URL  {home.address}/v1" in home.said()
+    assert f"Base URL  {home.address}/v1\n  Console   {home.address}/\n" in home.said()
     assert key in home.said()
     assert "THERE ARE NO WALLS" in home.said()
     assert home.who()["key"] == key
