@@ -34,16 +34,15 @@ def run(server: AtollServer, cwd: Path, *arguments: str) -> subprocess.Completed
     )
 
 
-def test_as_a_program(plain_server: AtollServer, tmp_path: Path) -> None:
-    container = plain_server.atoll("create", "cli-program").strip()
-    assert container in plain_server.atoll("ls")
+def test_as_a_program(plain_server: AtollServer, container: str, tmp_path: Path) -> None:
     done = run(plain_server, tmp_path, "sh", container, "echo out; echo err >&2; exit 7")
     assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
-    plain_server.atoll("rm", container)
 
 
 def test_a_newcomers_way(real_atoll: Atoll, container: str, tmp_path: Path) -> None:
-    assert container in real_atoll("ls").stdout
+    made = real_atoll("create", "cli-made").stdout.strip()
+    assert {made, container} <= set(real_atoll("ls").stdout.split())
+    assert real_atoll("rm", made).code == 0
     assert json.loads(real_atoll("show", "cli-test").stdout)["id"] == container
 
     done = real_atoll("run", "cli-test", "x = 40\nprint(x + 2)")
