@@ -48,6 +48,7 @@ export class TerminalView {
       cursorBlink: true,
       scrollback: 5000,
       screenReaderMode: true,
+      linkHandler: { activate: () => undefined }, // what a program calls a link leads nowhere from here
       theme: colours(),
     });
     this.xterm.loadAddon(this.fit);

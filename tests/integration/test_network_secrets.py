@@ -228,6 +228,16 @@ def test_secrets_come_and_go_with_the_policy(network_api: Api, secure_web: WebSe
         assert value not in str(network_api.call("POST", f"/containers/{made}", json=body))
         shell(network_api, made, ask)
         assert secure_web.seen[-1].headers["X-Key"] == value
+    # A list of other domains may keep what it has; a secret that is given again has its new value only.
+    wider = {"type": "allowlist", "allowed_domains": [SECURE, "more.example.test"]}
+    kept = {"network_policy": wider, "keep_domain_secrets": True}
+    network_api.call("POST", f"/containers/{made}", json=kept)
+    shell(network_api, made, ask)
+    assert secure_web.seen[-1].headers["X-Key"] == "second-value"
+    kept["network_policy"] = wider | {"domain_secrets": [{"domain": SECURE, "name": "TOKEN", "value": "third-value"}]}
+    network_api.call("POST", f"/containers/{made}", json=kept)
+    shell(network_api, made, ask)
+    assert secure_web.seen[-1].headers["X-Key"] == "third-value"
     body = {"network_policy": {"type": "allowlist", "allowed_domains": [SECURE]}}
     network_api.call("POST", f"/containers/{made}", json=body)
     shell(network_api, made, f"{ask} --insecure")  # the real certificate again, which it does not trust

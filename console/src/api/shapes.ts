@@ -50,6 +50,7 @@ export interface ContainerChange {
   name?: string;
   expires_after?: ExpiresAfter;
   network_policy?: NewNetworkPolicy;
+  keep_domain_secrets?: boolean;
 }
 
 export interface ContainerFile {

@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 
 import { ask, words } from "../api/client";
-import type { Container, ContainerEvent, Egress, NewNetworkPolicy, Page } from "../api/shapes";
+import type { Container, ContainerChange, ContainerEvent, Egress, NewNetworkPolicy, Page } from "../api/shapes";
 import { bytes, clock } from "../format";
 import { useLoad } from "../load";
 import { tell } from "../notices";
@@ -56,8 +56,9 @@ export function Network({ container, events, reload }: TabProps) {
   const [wanted, setWanted] = useState("");
   const [failed, setFailed] = useState<string | null>(null);
 
-  const change = async (to: NewNetworkPolicy, title: string): Promise<void> => {
-    await ask<Container>("POST", path, { body: { network_policy: to }, title });
+  const change = async (to: NewNetworkPolicy, title: string, keepsSecrets = true): Promise<void> => {
+    const body: ContainerChange = { network_policy: to, keep_domain_secrets: keepsSecrets };
+    await ask<Container>("POST", path, { body, title });
     await reload();
   };
   const allow = async (domain: string): Promise<void> => {
@@ -117,10 +118,6 @@ export function Network({ container, events, reload }: TabProps) {
           </button>
         </form>
         <Wrong text={failed} />
-        <p class="hint">
-          Each change is a new policy, and a policy brings its own secrets: those given before are dropped, as the server gives
-          no value back. With secrets, use <i>Edit policy</i> and type them in again.
-        </p>
       </section>
       <section class="attempts" aria-labelledby="attempts-title" aria-live="polite">
         <header>
@@ -200,7 +197,7 @@ function merged(past: readonly Egress[], events: readonly ContainerEvent[], aske
 interface EditProps {
   allowed: string[];
   onClose: () => void;
-  onSave: (policy: NewNetworkPolicy, title: string) => Promise<void>;
+  onSave: (policy: NewNetworkPolicy, title: string, keepsSecrets: boolean) => Promise<void>;
 }
 
 function EditPolicy({ allowed, onClose, onSave }: EditProps) {
@@ -209,11 +206,12 @@ function EditPolicy({ allowed, onClose, onSave }: EditProps) {
     domains: allowed.join("\n"),
     secrets: [],
   });
+  const [keepsSecrets, setKeepsSecrets] = useState(true);
   const [failed, setFailed] = useState<string | null>(null);
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
     try {
-      await onSave(policyOf(draft), "Change the network policy");
+      await onSave(policyOf(draft), "Change the network policy", keepsSecrets);
     } catch (error) {
       setFailed(words(error));
       return;
@@ -226,6 +224,14 @@ function EditPolicy({ allowed, onClose, onSave }: EditProps) {
       <form onSubmit={(event) => void submit(event)}>
         <div class="dialog-body form">
           <PolicyFields draft={draft} onChange={setDraft} wrong={failed} />
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={keepsSecrets}
+              onChange={(event) => setKeepsSecrets(event.currentTarget.checked)}
+            />
+            <span>Keep the secrets that it has, unless they are given again</span>
+          </label>
         </div>
         <footer>
           <Button onPress={onClose}>Cancel</Button>

@@ -81,6 +81,16 @@ class UpdateContainerBody(_Request, frozen=True, kw_only=True):
     name: Annotated[str, Meta(min_length=1)] | None = None
     expires_after: ExpiresAfterBody | None = None
     network_policy: NetworkDisabledBody | NetworkAllowlistBody | None = None
+    keep_domain_secrets: (
+        Annotated[
+            bool,
+            Meta(
+                description="With `network_policy`: secrets that the container has stay, for domains that are listed "
+                "still; one that is given again takes its old value's place. Without it they are gone."
+            ),
+        ]
+        | None
+    ) = None
 
 
 # -- containers: out

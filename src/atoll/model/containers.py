@@ -47,6 +47,8 @@ class ContainerChange:
     expires_after_minutes: int | None = None
     network_policy: NetworkPolicy | None = None
     domain_secrets: tuple[NewDomainSecret, ...] = ()
+    keeps_domain_secrets: bool = False
+    """Whether ``network_policy`` takes over the secrets of the one before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,6 +124,9 @@ class Containers:
         async with self._access.use(project_id, container_id) as container, self._changing(container.id):
             # As it is now: what another change has made of it meanwhile is what a failure goes back to.
             newest = await self._access.find(project_id, container.id)
+            if wanted.keeps_domain_secrets and wanted.network_policy is not None:
+                policy = self._secrets.taken_over(newest.network_policy, wanted.network_policy)
+                wanted = dataclasses.replace(wanted, network_policy=policy)
             return await finish(self._change(newest, wanted))
 
     async def _change(self, old: Container, wanted: ContainerChange) -> Container:

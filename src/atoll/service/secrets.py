@@ -52,6 +52,26 @@ class Secrets:
         sealed = (sealing.seal(parse_domain(secret.domain).name, secret.name, secret.value) for secret in secrets)
         return replace(policy, domain_secrets=tuple(sealed))
 
+    def taken_over(self, before: NetworkPolicy, policy: NetworkPolicy) -> NetworkPolicy:
+        """Give a policy with those secrets of the one before it, too, that it has no new value for and whose domains
+        it lists. Raises ``InvalidRequestError``.
+        """
+        allowed = [parse_domain(text) for text in policy.allowed_domains]
+        given = {(secret.domain, secret.name) for secret in policy.domain_secrets}
+        kept = (
+            secret
+            for secret in before.domain_secrets
+            if (secret.domain, secret.name) not in given and _is_listed(secret.domain, allowed)
+        )
+        together = (*policy.domain_secrets, *kept)
+        check_count(_PARAM, len(together), self._limits.domain_secrets_max)
+        # What is sealed is in Base64, and a little longer than its value: the bound is never passed.
+        if sum(len(secret.sealed) for secret in together) * 3 // 4 > self._limits.domain_secrets_chars_max:
+            _refuse(
+                _PARAM, f"with those kept, the values have more than {self._limits.domain_secrets_chars_max} characters"
+            )
+        return replace(policy, domain_secrets=together)
+
     def environment(self, container: Container) -> dict[str, str]:
         """Give the variables that a container's programs see: placeholders, and where trusted roots are."""
         secrets = container.network_policy.domain_secrets
@@ -97,9 +117,13 @@ def _check_domain(param: str, text: str, allowed: Sequence[DomainPattern]) -> st
         _refuse(param, str(error))
     if pattern.is_wildcard or pattern.port is not None:
         _refuse(param, "a secret is for one name, without wildcard and port")
-    if not any(one.covers(DomainPattern(pattern.name, port=_TLS_PORT)) for one in allowed):
+    if not _is_listed(pattern.name, allowed):
         _refuse(param, f"'allowed_domains' does not list it for port {_TLS_PORT}")
     return pattern.name
+
+
+def _is_listed(name: str, allowed: Sequence[DomainPattern]) -> bool:
+    return any(one.covers(DomainPattern(name, port=_TLS_PORT)) for one in allowed)
 
 
 def _check_value(param: str, value: str, chars_max: int) -> None:

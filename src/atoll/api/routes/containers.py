@@ -91,6 +91,7 @@ async def update_container(request: ApiRequest, container_id: FromPath[str]) -> 
         expires_after_minutes=body.expires_after.minutes if body.expires_after else None,
         network_policy=None if body.network_policy is None else _network_policy(body.network_policy),
         domain_secrets=_domain_secrets(body.network_policy),
+        keeps_domain_secrets=body.keep_domain_secrets is True,
     )
     container = await request.services.containers.change(request.project_id, container_id, change)
     return wire.container_resource(container)
