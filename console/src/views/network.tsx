@@ -224,14 +224,16 @@ function EditPolicy({ allowed, onClose, onSave }: EditProps) {
       <form onSubmit={(event) => void submit(event)}>
         <div class="dialog-body form">
           <PolicyFields draft={draft} onChange={setDraft} wrong={failed} />
-          <label class="check">
-            <input
-              type="checkbox"
-              checked={keepsSecrets}
-              onChange={(event) => setKeepsSecrets(event.currentTarget.checked)}
-            />
-            <span>Keep the secrets that it has, unless they are given again</span>
-          </label>
+          {draft.isAllowlist && (
+            <label class="check">
+              <input
+                type="checkbox"
+                checked={keepsSecrets}
+                onChange={(event) => setKeepsSecrets(event.currentTarget.checked)}
+              />
+              <span>Keep the secrets that it has, unless they are given again</span>
+            </label>
+          )}
         </div>
         <footer>
           <Button onPress={onClose}>Cancel</Button>
