@@ -18,7 +18,7 @@ def box(container: str, oci_api: Api) -> Iterator[str]:
     yield container
     assert oci_api.retrieve(container)["status"] == "running"
     written = oci_api.logs(container, "print(open('/mnt/data/kept.txt').read(), 6 * 7)")
-    assert written.endswith("kept 42\n")
+    assert "kept 42\n" in written
     assert written == "kept 42\n" or written.startswith("[atoll] "), "all that may be said besides is what was lost"
     assert oci_api.shell(container, "echo fine")[0]["stdout"] == "fine\n"
 
@@ -59,7 +59,7 @@ def test_fork_bomb_in_shell(box: str, oci_api: Api) -> None:
 def test_fork_bomb_in_the_background(box: str, oci_api: Api) -> None:
     """The call that sets it off may be over when it bites; that one or a later one says so, and all work."""
     (output,) = oci_api.shell(box, "bomb() { bomb | bomb & }; bomb")
-    assert output["outcome"] == {"type": "exit", "exit_code": 0}
+    assert output["outcome"]["exit_code"] in (0, 254)  # bash's own, when it is the one that cannot fork
     said = output["stderr"]
 
     def is_said() -> bool:

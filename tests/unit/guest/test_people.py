@@ -106,6 +106,8 @@ def test_as_pid_1_it_survives_a_kill_of_everything(first: Agent) -> None:
     assert first.is_well()
     answer = first.python("'x' in globals()")
     assert "Python was ended by signal 9" in answer.stdout
+    if answer.outcome == "died":  # it was asked while it was still dying
+        answer = first.python("'x' in globals()")
     assert answer.stdout.endswith("False\n")
 
 

@@ -30,6 +30,11 @@ RESIZED = (
     """s.pthread_sigmask(s.SIG_BLOCK, {s.SIGWINCH}); print("beg" "un", flush=True); """
     """[print("size", *os.get_terminal_size(), flush=True) for _ in iter(lambda: s.sigwait({s.SIGWINCH}), 0)]'\n"""
 )
+RAW = (
+    "python3 -c 'import os, signal as s, tty; list(iter(lambda: os.tcgetpgrp(0) == os.getpgrp(), True)); "
+    """s.pthread_sigmask(s.SIG_BLOCK, {s.SIGINT}); tty.setraw(0); print("really" + " raw", flush=True); """
+    """s.sigwait({s.SIGINT}); print("to" + "ld")'\n"""
+)
 
 
 class Screen:
@@ -183,7 +188,7 @@ def test_control_z_and_jobs(screen: Screen) -> None:
 
 
 def test_a_signal_for_a_program_that_takes_no_keys(screen: Screen) -> None:
-    screen.type("(trap 'echo told; exit' INT; stty raw; echo rea''lly raw; sleep 1000)\n").wait_for("really raw")
+    screen.type(RAW).wait_for("really raw")
     screen.type("\x03")
     screen.order(op="signal", signal="INT")
     screen.wait_for("told")
