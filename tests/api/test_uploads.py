@@ -82,6 +82,14 @@ async def test_the_size_at_the_limit_and_past(client: httpx.AsyncClient, script:
     assert len(script.stored) == (1 if size == 1000 else 0)
 
 
+async def test_a_file_announced_too_large_is_told_its_own_limit(client: httpx.AsyncClient, script: Script) -> None:
+    response = await client.post(PATH, files={"file": ("x", b"x" * (2 << 20))})
+    assert response.status_code == 413
+    error = response.json()["error"]
+    assert (error["message"], error["param"]) == ("The file is too large: at most 1000 bytes can be uploaded.", "file")
+    assert script.asked == []
+
+
 async def test_a_body_announced_too_large_is_refused_at_once(address: Address, script: Script) -> None:
     reader, writer = await asyncio.open_connection(address.host, address.port)
     head = f"POST {PATH} HTTP/1.1\r\nHost: a\r\napi-key: {KEY}\r\nContent-Length: 99999999999\r\n"

@@ -19,6 +19,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 JSON_BYTES_MAX: Final = 16 * 1024 * 1024
 """The largest JSON body; code and commands have their own, smaller limits."""
 
+_FORM_BYTES_EXTRA: Final = 1024 * 1024
+"""What a form may have around its file."""
+
 
 async def read_json(scope: Scope, receive: Receive, kind: type[T]) -> T:
     """Read a body as ``kind``; an empty one counts as ``{}``. Raises ``InvalidRequestError`` that names the field."""
@@ -72,9 +75,24 @@ async def _next_piece(receive: Receive) -> tuple[bytes, bool]:
 
 def refuse_announced(scope: Scope, bytes_max: int) -> None:
     """Refuse a body whose ``Content-Length`` is already too large, before a byte of it is read."""
-    announced = header(scope, b"content-length")
-    if announced is not None and announced.isdigit() and (len(announced) > 18 or int(announced) > bytes_max):
+    if _announces_more(scope, bytes_max):
         raise too_large(bytes_max)
+
+
+def refuse_announced_form(scope: Scope, file_param: str, file_bytes_max: int) -> None:
+    """Refuse a form whose ``Content-Length`` says that its file is too large, before a byte of it is read."""
+    if _announces_more(scope, file_bytes_max + _FORM_BYTES_EXTRA):
+        raise file_too_large(file_param, file_bytes_max)
+
+
+def _announces_more(scope: Scope, bytes_max: int) -> bool:
+    announced = header(scope, b"content-length")
+    return announced is not None and announced.isdigit() and (len(announced) > 18 or int(announced) > bytes_max)
+
+
+def file_too_large(param: str, bytes_max: int) -> PayloadTooLargeError:
+    """Say how large a form's file may be."""
+    return PayloadTooLargeError(f"The file is too large: at most {bytes_max} bytes can be uploaded.", param=param)
 
 
 def too_large(bytes_max: int) -> PayloadTooLargeError:

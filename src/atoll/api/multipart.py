@@ -21,8 +21,9 @@ from multipart import (  # type: ignore[import-untyped]  # it has annotations bu
     parse_options_header,
 )
 
+from atoll.api.body import file_too_large
 from atoll.api.explain import unknown
-from atoll.model.errors import InvalidRequestError, PayloadTooLargeError
+from atoll.model.errors import InvalidRequestError
 
 DEFAULT_FILENAME: Final = "upload"
 HEADER_BYTES_MAX: Final = 8 * 1024
@@ -124,10 +125,7 @@ class _Reader:
             assert isinstance(event, bytes | bytearray)  # noqa: S101 - the parser gives nothing else inside a part
             size += len(event)
             if size > self._fields.file_bytes_max:
-                raise PayloadTooLargeError(
-                    f"The file is too large: at most {self._fields.file_bytes_max} bytes can be uploaded.",
-                    param=self._fields.file,
-                )
+                raise file_too_large(self._fields.file, self._fields.file_bytes_max)
             yield bytes(event)
         async for event in self._events:
             if isinstance(event, MultipartSegment):

@@ -73,6 +73,7 @@ for command in (
     bench,
 ):
     app.command(rich_help_panel="Containers")(command)
-_AS_TYPED: Final = {"allow_interspersed_args": False}  # what follows the program is the program's
-app.command("exec", rich_help_panel="Containers", context_settings=_AS_TYPED)(exec_)
+    if command is sh:  # its sibling stands beside it
+        as_typed = {"allow_interspersed_args": False}  # what follows the program is the program's
+        app.command("exec", rich_help_panel="Containers", context_settings=as_typed)(exec_)
 app.add_typer(files_app, name="files", rich_help_panel="Containers")

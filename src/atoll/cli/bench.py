@@ -39,7 +39,7 @@ def bench(
     ] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Measure this server: how long a container, its first output, and calls take, over HTTP, one at a time.
+    """Measure how long containers and calls take on this server. Over HTTP, one at a time.
 
     Failed runs are counted beside the times of the others, and make the exit code 1. All that it makes is removed, also
     when Ctrl-C ends it.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from atoll.cli.exit_codes import ExitCode, code_of_status
 from atoll.cli.failure import fail
@@ -21,10 +22,13 @@ _CONTAINER_ID: Final = re.compile(r"cntr_[0-9a-f]{48}")
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """What can be found out on the server's own machine; both ``None`` elsewhere."""
+    """What can be found out on the server's own machine; all ``None`` elsewhere."""
 
     base_url: str | None = None
+    """Where its Atoll listens; ``None`` when none runs."""
     api_key: str | None = None
+    usual_base_url: str | None = None
+    """Where one would listen, by the settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +41,42 @@ class Target:
 
     def resolve(self) -> tuple[str, str]:
         """Give base URL and key: from options, then the environment, then this machine's own Atoll."""
-        base_url = self.base_url or client_base_url()
+        given = self.base_url or client_base_url()
+        base_url = None if given is None else _whole(given)
         api_key = self.api_key or first_api_key()
-        if base_url is None or api_key is None:
-            local = self.find_local()
-            # A key found here belongs to the Atoll here: it is never sent to another.
-            if base_url is None:
-                base_url, api_key = local.base_url or DEFAULT_BASE_URL, api_key or local.api_key
-            elif _same_place(base_url, local.base_url):
-                api_key = api_key or local.api_key
-        if api_key is None:
-            fail(
-                "No API key. Set ATOLL_API_KEY or give --api-key. On the server's machine, run this as root (sudo), "
-                "and set ATOLL_DATA_DIR if the server was started with --data-dir.",
-                code=ExitCode.NO_ACCESS,
+        if base_url is not None and api_key is not None:
+            return base_url, api_key
+        local = self.find_local()
+        # A key found here belongs to the Atoll here: it is never sent to another.
+        if base_url is None:
+            base_url, api_key = (
+                _whole(local.base_url or local.usual_base_url or DEFAULT_BASE_URL),
+                (api_key or local.api_key),
             )
-        return base_url.rstrip("/"), api_key
+        elif api_key is None and local.base_url is not None and base_url == _whole(local.base_url):
+            api_key = local.api_key
+        if api_key is None:
+            fail(_no_key(base_url, local), code=ExitCode.NO_ACCESS)
+        return base_url, api_key
 
 
-def _same_place(given: str, local: str | None) -> bool:
-    return local is not None and given.rstrip("/") == local.rstrip("/")
+def _whole(base_url: str) -> str:
+    """Give a base URL as requests need it; one that names only the server is meant with the API's path."""
+    parts = urlsplit(base_url)
+    return base_url.rstrip("/?#") + "/v1" if parts.netloc and parts.path in {"", "/"} else base_url.rstrip("/")
+
+
+def _no_key(base_url: str, local: Local) -> str:
+    if local.api_key is None:
+        return (
+            "No API key. Set ATOLL_API_KEY or give --api-key. On the server's machine, run this as root (sudo), "
+            "and set ATOLL_DATA_DIR if the server was started with --data-dir."
+        )
+    here = f"only to {local.base_url}" if local.base_url else "nowhere, because no Atoll runs here"
+    return (
+        f"No API key for {base_url}. Set ATOLL_API_KEY or give --api-key. "
+        f"The one that is kept on this machine is sent {here}."
+    )
 
 
 class Connection:
@@ -120,9 +140,11 @@ class Connection:
         """Give a container's id. A name must belong to one container only; expired ones do not count."""
         if _CONTAINER_ID.fullmatch(name_or_id):
             return name_or_id
-        found = [item for item in self.pages("/containers", name=name_or_id) if item["status"] != "expired"]
+        named = list(self.pages("/containers", name=name_or_id))
+        found = [item for item in named if item["status"] != "expired"]
         if not found:
-            fail(f"There is no container with the id or name {name_or_id!r}.", code=ExitCode.NOT_THERE)
+            expired = f" One of that name has expired: {named[0]['id']}." if named else ""
+            fail(f"There is no container with the id or name {name_or_id!r}.{expired}", code=ExitCode.NOT_THERE)
         if len(found) > 1:
             ids = "\n  ".join(item["id"] for item in found[:10])
             fail(f"{len(found)} containers are named {name_or_id!r}; give an id:\n  {ids}")
@@ -150,7 +172,8 @@ def connect(target: Target) -> Iterator[Connection]:
     except KeyboardInterrupt:
         raise SystemExit(ExitCode.INTERRUPTED) from None
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        fail(f"Cannot reach Atoll at {base_url}: {error}. Is it running (atoll serve)?", code=ExitCode.UNREACHABLE)
+        is_it = "Does it speak TLS there (https), or plain http?" if "[SSL" in str(error) else "Is it running?"
+        fail(f"Cannot reach Atoll at {base_url}: {error}. {is_it}", code=ExitCode.UNREACHABLE)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         fail(f"The base URL {base_url!r} cannot be used: {str(error).rstrip('.')}.", code=ExitCode.USAGE)
     except httpx.HTTPError as error:

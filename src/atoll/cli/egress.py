@@ -27,7 +27,7 @@ def egress(
     follow: Follow = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a container's network policy let out and what it refused, the newest last."""
+    """Show what a container's network policy let out and refused. The newest is the last."""
     with connect(target_of(context)) as connection:
         path = f"/containers/{connection.find_container(container)}/egress"
         newest = connection.pages(path, None if refused else max(limit, 1), order="desc")

@@ -25,7 +25,7 @@ def logs(
     follow: Follow = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what happened to a container, as far as the server keeps it; with --json one object a line.
+    """Show what happened to a container. As far as the server keeps it; with --json one object a line.
 
     Looking does not keep a container from expiring. With --follow it ends when the container does.
     """
@@ -58,8 +58,8 @@ def _tell(event: dict[str, Any]) -> None:
 
 def _text(event: dict[str, Any]) -> str:
     match event:
-        case {"type": "call.started", "kind": kind, "call_id": call_id}:
-            return f"{kind} {call_id}"
+        case {"type": "call.started", "kind": one, "call_id": by} | {"type": "limit.hit", "limit": one, "call_id": by}:
+            return f"{one} {by or ''}"
         case {"type": "call.ended", "kind": kind, "call_id": call_id, "outcome": outcome, "duration_ms": duration_ms}:
             return f"{kind} {call_id} {outcome} after {duration_ms} ms"
         case {"type": "file.changed", "path": path, "change": change, "bytes": size, "source": source}:

@@ -24,14 +24,14 @@ Secret = Annotated[
 
 def policy_of(allow: list[str] | None, secrets: list[str] | None) -> dict[str, Any] | None:
     """Give the network policy that options ask for; ``None`` for none. Secrets never stand on the command line."""
+    domain_secrets = [_secret(text) for text in secrets or ()]
     if not allow:
-        if secrets:
-            fail("A --secret is for a domain that --allow names.", code=ExitCode.USAGE)
+        if domain_secrets:
+            domain = domain_secrets[0]["domain"]
+            fail(f"A --secret is for a domain that --allow names: add --allow {domain}.", code=ExitCode.USAGE)
         return None
     policy: dict[str, Any] = {"type": "allowlist", "allowed_domains": allow}
-    if secrets:
-        policy["domain_secrets"] = [_secret(text) for text in secrets]
-    return policy
+    return {**policy, "domain_secrets": domain_secrets} if domain_secrets else policy
 
 
 def _secret(text: str) -> dict[str, str]:

@@ -29,7 +29,7 @@ def exec_(
     timeout: TimeoutSeconds = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run one program; its bytes go where they went. Options come before CONTAINER.
+    """Run one program with exactly its arguments. Its bytes go where they went. Options come before CONTAINER.
 
     The exit code is the program's, 128 and the number of the signal that ended it, 124 when the time was over, and 125
     when Atoll itself failed.
@@ -81,7 +81,7 @@ def _show(events: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
             item: dict[str, Any] = event["item"]
             missing = [(name, item[f"{name}_omitted"]) for name in outputs if item.get(f"{name}_omitted")]
             notes = [f"{one['bytes']} bytes of {name} are missing, over the limit" for name, one in missing]
-            sys.stderr.write("".join(f"[{harmless(str(note))}]\n" for note in (*notes, *item["notes"])))
+            sys.stderr.write("".join(f"[atoll] {harmless(str(note))}\n" for note in (*notes, *item["notes"])))
             return item
     return None
 

@@ -37,7 +37,7 @@ def run(
     ] = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """Run Python code and print its output as it comes; figures become files. Without code, a Python prompt.
+    """Run Python code and print its output as it comes. Figures become files. Without code, a Python prompt.
 
     The exit code is 0 when the code ran to its end, even when that was a traceback, as the API has it, and 1 when it
     was stopped (time, interrupt) or its Python died.

@@ -31,7 +31,7 @@ def sh(
     timeout: TimeoutSeconds = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a shell command; its output goes where it went, its exit code is this one's.
+    """Run a shell command. Its output goes where it went, its exit code is this one's.
 
     It is 124 when the time was over, and 125 when Atoll itself failed.
     """

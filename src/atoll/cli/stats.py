@@ -55,7 +55,7 @@ def stats(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Show what containers hold and use now; JSON has the last minutes, too, from the first look on.
+    """Show what containers hold and use now. JSON has the last minutes, too, from the first look on.
 
     Looking does not keep a container from expiring. `cores` were used since the look before.
     """
@@ -76,7 +76,7 @@ def top(
     order: Annotated[str, typer.Option(help="memory, cores, processes, disk or newest.")] = "memory",
     as_json: AsJson = False,
 ) -> None:
-    """Show all living containers and what they hold, again and again; one table where nobody sits at a terminal.
+    """Show what all living containers hold, again and again. One table where nobody sits at a terminal.
 
     Keys: m, c, p, d, n sort by memory, cores, processes, disk, age; q leaves.
     """

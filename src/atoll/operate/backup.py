@@ -36,7 +36,7 @@ def backup(
         bool, typer.Option("--without-images", help="Leave out the images that containers stand on.")
     ] = False,
 ) -> None:
-    """Copy the data folder while the server works: database, uploaded files, containers' disks, keys, images.
+    """Copy the data folder while the server works. Database, uploaded files, containers' disks, keys, images.
 
     Each container's disk stands still while it is copied; whoever writes to it meanwhile waits.
     """
@@ -66,7 +66,7 @@ def backup(
 def restore(
     loaded: Loaded, *, folder: Annotated[Path, typer.Argument(help="A backup's folder.", metavar="FOLDER")]
 ) -> None:
-    """Bring a backup back into an empty data folder; every file is checked on the way."""
+    """Bring a backup back into an empty data folder. Every file is checked on the way."""
     settings = loaded.settings
     try:
         _require_root()

@@ -42,6 +42,11 @@ class Finding:
     remedy: str = ""
 
 
+def _program(name: str) -> str | None:
+    """Look where root would: the folders of system programs are on few other users' paths."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """Where a machine's facts are; tests give a folder that looks like one."""
@@ -49,7 +54,7 @@ class Machine:
     root: Path = Path("/")
     kernel_release: str = ""
     is_superuser: bool = False
-    which: Callable[[str], str | None] = shutil.which
+    which: Callable[[str], str | None] = _program
 
     @classmethod
     def this(cls) -> "Machine":

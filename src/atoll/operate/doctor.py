@@ -11,7 +11,7 @@ from atoll.settings import Loaded
 
 @with_settings()
 def doctor(loaded: Loaded, *, as_json: AsJson = False) -> None:
-    """Look over this machine and say what is missing or misset, and what to do. Changes nothing.
+    """Look over this machine: what is missing, and what to do. Changes nothing.
 
     The exit code is 1 when something keeps Atoll from working.
     """

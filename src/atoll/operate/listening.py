@@ -44,7 +44,12 @@ def _explain(host: str, port: int, error: OSError) -> str:
 def reachable_address(listening: socket.socket) -> tuple[str, int]:
     """Give host and port at which a program on this machine reaches the socket."""
     host, port = listening.getsockname()[:2]
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # noqa: S104 - compared, not bound
+    return reachable_host(host), port
+
+
+def reachable_host(host: str) -> str:
+    """Give the host by which a program on this machine reaches who listens on one."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 def base_url(address: tuple[str, int]) -> str:

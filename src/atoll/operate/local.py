@@ -4,6 +4,7 @@ from atoll.cli.connection import Local
 from atoll.cli.failure import fail
 from atoll.operate.first_key import read_key
 from atoll.operate.instance_lock import running_instance
+from atoll.operate.listening import base_url, reachable_host
 from atoll.settings import SettingsError, load
 
 
@@ -14,4 +15,8 @@ def find_local() -> Local:
     except SettingsError as error:
         fail(str(error), code=2)
     instance = running_instance(settings.data_dir)
-    return Local(base_url=instance.base_url if instance else None, api_key=read_key(settings.api_key_path))
+    return Local(
+        base_url=instance.base_url if instance else None,
+        api_key=read_key(settings.api_key_path),
+        usual_base_url=base_url((reachable_host(settings.host), settings.port)),
+    )

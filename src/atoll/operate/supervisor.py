@@ -12,7 +12,7 @@ from atoll.settings import Loaded
 
 @with_settings()
 def supervisor(loaded: Loaded) -> None:
-    """Run only the privileged supervisor, until SIGTERM; sandboxes live on. `atoll serve` does this by itself."""
+    """Run only the privileged supervisor, until SIGTERM. Sandboxes live on. `atoll serve` does this by itself."""
     from atoll.operate.supervisor_process import run_supervisor  # noqa: PLC0415 - slow to load
 
     settings = loaded.settings

@@ -40,7 +40,9 @@ def test_the_machines_own_key_is_not_sent_to_another_server(
     monkeypatch.delenv("ATOLL_API_KEY")
     outcome = atoll("ls", local=Local("http://127.0.0.1:8484/v1", "sk-local"))
     assert outcome.code == 4
-    assert "No API key." in outcome.stderr
+    assert "is sent only to http://127.0.0.1:8484/v1." in outcome.stderr
+    assert "is sent nowhere, because no Atoll runs here." in atoll("ls", local=Local(None, "sk-local")).stderr
+    assert "No API key." in atoll("ls").stderr
     assert not scripted.asked
 
 
@@ -126,3 +128,29 @@ def test_exit_codes_tell_why(atoll: Atoll, scripted: ScriptedServer, status: int
     assert atoll("show", ID).code == code
     scripted.answers[f"POST /v1/containers/{ID}/shell_calls"] = Answer({"error": {"message": "No."}}, status)
     assert atoll("sh", ID, "true").code == 125
+
+
+def test_a_base_url_that_names_only_the_server_is_enough(atoll: Atoll, scripted: ScriptedServer) -> None:
+    scripted.answers["GET /v1/containers"] = page()
+    assert atoll("--base-url", scripted.base_url.removesuffix("v1"), "ls").code == 0
+
+
+def test_where_nothing_runs_it_asks_where_the_settings_say(
+    atoll: Atoll, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted.answers["GET /v1/containers"] = page()
+    monkeypatch.delenv("ATOLL_BASE_URL")
+    assert atoll("ls", local=Local(usual_base_url=scripted.base_url)).code == 0
+
+
+def test_an_expired_container_is_named_to_who_looks_for_it(atoll: Atoll, scripted: ScriptedServer) -> None:
+    scripted.answers["GET /v1/containers"] = page({**CONTAINER, "status": "expired"})
+    outcome = atoll("rm", "demo")
+    assert outcome.code == 5
+    assert f"has expired: {ID}" in outcome.stderr
+
+
+def test_plain_http_is_not_taken_for_a_server_that_is_down(atoll: Atoll, scripted: ScriptedServer) -> None:
+    outcome = atoll("--base-url", scripted.base_url.replace("http:", "https:"), "ls")
+    assert outcome.code == 3
+    assert "or plain http?" in outcome.stderr

@@ -44,6 +44,7 @@ def test_what_is_changed(atoll: Atoll, scripted: ScriptedServer) -> None:
         ("update", ID),
         ("update", ID, "--allow", "a", "--no-network"),
         ("update", ID, "--secret", "a:B"),
+        ("create", "x", "--secret", "no-variable"),
         ("create", "x", "--allow", "a", "--secret", "a"),
         ("create", "x", "--allow", "a", "--secret", "a:NOT_SET_ANYWHERE"),
         ("create", "x", "--file", "gone"),

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from atoll.cli.app import app
 from atoll.operate.main import main
@@ -30,6 +31,14 @@ def test_every_command_is_told() -> None:
 
     assert len(all_commands()) > 25
     assert [words for words in all_commands() if not is_told(words)] == []
+
+
+def test_the_list_of_commands_cuts_no_sentence() -> None:
+    outcome = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "80"})
+    assert outcome.exit_code == 0
+    _, _, listed = outcome.stdout.partition("Commands:")
+    assert len(listed.splitlines()) > 25
+    assert [line for line in listed.splitlines() if line.endswith("...")] == []
 
 
 def test_every_option_is_told() -> None:

@@ -9,7 +9,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from atoll.api import wire
-from atoll.api.body import header, read_json, refuse_announced, stream_body
+from atoll.api.body import header, read_json, refuse_announced_form, stream_body
 from atoll.api.content import Download
 from atoll.api.explain import missing
 from atoll.api.multipart import boundary_of, read_form
@@ -19,7 +19,6 @@ from atoll.api.query import read_query
 from atoll.api.request import ApiRequest
 from atoll.model.files import ContainerFile
 
-_FORM_BYTES_EXTRA: Final = 1024 * 1024
 _EXCLUSIVE: Final = (
     "Mutually exclusive parameters: 'file' and 'file_id'. Ensure you are only providing one of: 'file' or 'file_id'."
 )
@@ -114,7 +113,7 @@ async def _put_form(request: ApiRequest, container_id: str, boundary: str) -> Co
     """Send a form's file on to the container as it arrives, or copy the file that the form names."""
     files = request.services.container_files
     bytes_max = request.services.limits.upload_bytes_max
-    refuse_announced(request.scope, bytes_max + _FORM_BYTES_EXTRA)
+    refuse_announced_form(request.scope, "file", bytes_max)
     reading = read_form(
         stream_body(request.receive),
         boundary,

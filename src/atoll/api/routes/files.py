@@ -9,7 +9,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from atoll.api import wire
-from atoll.api.body import header, refuse_announced, stream_body
+from atoll.api.body import header, refuse_announced_form, stream_body
 from atoll.api.content import Download
 from atoll.api.explain import missing, unsupported_value, wrong_type
 from atoll.api.multipart import boundary_of, read_form
@@ -20,7 +20,6 @@ from atoll.api.request import ApiRequest
 from atoll.model.errors import InvalidRequestError
 from atoll.model.files import FileDescription
 
-_FORM_BYTES_EXTRA: Final = 1024 * 1024
 _PURPOSES: Final[tuple[str, ...]] = get_args(wire.Purpose)
 _ANCHOR: Final = "expires_after[anchor]"
 _SECONDS: Final = "expires_after[seconds]"
@@ -85,7 +84,7 @@ async def create_file(request: ApiRequest) -> wire.OpenAIFile:
     if boundary is None:
         raise InvalidRequestError("A file is uploaded as a form: send 'multipart/form-data' with 'file' and 'purpose'.")
     bytes_max = request.services.limits.upload_bytes_max
-    refuse_announced(request.scope, bytes_max + _FORM_BYTES_EXTRA)
+    refuse_announced_form(request.scope, "file", bytes_max)
     reading = read_form(
         stream_body(request.receive),
         boundary,
