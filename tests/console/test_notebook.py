@@ -1,13 +1,21 @@
 """Python in a notebook: output as it comes, tables, figures, stopping, starting anew, and output that is an attack."""
 
+import ast
+import os
 import re
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import STOPPED_IN_PARSING, OpenConsole, run_cell, write_cell
+from tests.harness.events import read_events
+from tests.harness.requirements import unmet
 from tests.harness.server import AtollServer
 
 FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 4, 9]); plt.show()\n!rm /mnt/data/figure-*"
@@ -99,3 +107,42 @@ def test_hostile_output_is_shown_and_does_nothing(
     expect(cell.locator(".logs")).to_have_text("2\n")
     with pytest.raises(BlockingIOError):
         outside.accept()
+
+
+@pytest.mark.parametrize("language", ["curl", "Python"])
+def test_the_lines_for_what_was_done_do_it_again(
+    page: Page, oci_server: AtollServer, tmp_path: Path, language: str
+) -> None:
+    if shutil.which("curl") is None:
+        unmet("this needs curl")
+    said = """it's "quoted" \\ $HOME `id` é"""
+    run_cell(page, 1, f"print({said!r})")
+    page.get_by_role("tab", name="Files").click()
+    page.get_by_label("Files to upload").set_input_files({"name": "a 'b'.txt", "mimeType": "", "buffer": b"1"})
+    expect(page.get_by_role("button", name="a 'b'.txt", exact=True)).to_be_visible()
+    (tmp_path / "a 'b'.txt").write_bytes(b"2")
+    page.get_by_role("button", name="Code for what was just done").click()
+    page.get_by_role("radio", name=language).check()
+    shown = page.get_by_role("dialog").locator("pre").all_inner_texts()
+    assert len(shown) == 2
+    _, ran = (
+        subprocess.run(
+            ["bash", "-c", text] if language == "curl" else [sys.executable, "-c", text],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "ATOLL_API_KEY": oci_server.api_key},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+        for text in shown
+    )
+    if language == "curl":
+        assert said in "".join(event.data.get("delta", "") for event in read_events(ran.splitlines()))
+    else:
+        assert ast.literal_eval(ran) == {"type": "logs", "logs": f"{said}\n"}
+    api = oci_server.api()
+    container_id = page.url.split("/")[-2]
+    file = api.file_at(container_id, "/mnt/data/a 'b'.txt")
+    assert api.content(container_id, file["id"]) == b"2"
+    api.call("DELETE", f"/containers/{container_id}/files/{file['id']}")
