@@ -115,3 +115,7 @@ def test_a_server_that_goes_away_and_comes_back(open_console: OpenConsole, make_
     expect(page.locator(".xterm-place.connected")).to_be_visible()
     page.keyboard.type("echo $y again\n")
     expect(screen).to_contain_text("kept again")
+    page.get_by_role("tab", name="Activity").click()
+    told = page.get_by_role("listitem")
+    expect(told.filter(has_text="events.missed")).to_be_visible()
+    expect(told.filter(has_text="call.ended").first).to_be_visible()
