@@ -3,6 +3,9 @@
 import { GlobalWorkerOptions, getDocument } from "pdfjs-dist/legacy/build/pdf.mjs";
 
 const WIDTH_MAX = 1000;
+// A page may be as long as its author likes; one of common paper has six million on a fine screen.
+const PIXELS_MAX = 8_000_000;
+const LABEL_CHARS_MAX = 50_000;
 
 GlobalWorkerOptions.workerSrc = new URL(
   document.querySelector<HTMLMetaElement>('meta[name="pdf-worker"]')?.content ?? "",
@@ -17,13 +20,15 @@ export function showPdf(parent: HTMLElement, data: ArrayBuffer, most: number): {
       const page = await pdf.getPage(number);
       const natural = page.getViewport({ scale: 1 });
       const width = Math.min(WIDTH_MAX, parent.clientWidth || WIDTH_MAX);
-      const viewport = page.getViewport({ scale: (width / natural.width) * Math.min(2, devicePixelRatio) });
+      const wanted = (width / natural.width) * Math.min(2, devicePixelRatio);
+      const scale = Math.min(wanted, Math.sqrt(PIXELS_MAX / (natural.width * natural.height)));
+      const viewport = page.getViewport({ scale });
       const canvas = document.createElement("canvas");
       canvas.width = Math.ceil(viewport.width);
       canvas.height = Math.ceil(viewport.height);
       canvas.setAttribute("role", "img");
       const { items } = await page.getTextContent();
-      const text = items.map((item) => ("str" in item ? item.str : "")).join(" ");
+      const text = items.map((item) => ("str" in item ? item.str : "")).join(" ").slice(0, LABEL_CHARS_MAX);
       canvas.setAttribute("aria-label", `Page ${number} of ${pdf.numPages}: ${text}`);
       parent.append(canvas);
       await page.render({ canvas, viewport }).promise;

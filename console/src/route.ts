@@ -9,12 +9,12 @@ export type Route = { view: "containers" } | { view: "container"; id: string; ta
 
 export function readRoute(hash: string): Route {
   const [, noun, id, tab] = hash.split("/");
-  if (noun !== "containers" || !id) return { view: "containers" };
-  return { view: "container", id: decodeURIComponent(id), tab: TABS.find((one) => one === tab) ?? "notebook" };
+  if (noun !== "containers" || !id || !/^\w+$/.test(id)) return { view: "containers" };
+  return { view: "container", id, tab: TABS.find((one) => one === tab) ?? "notebook" };
 }
 
 export function href(route: Route): string {
-  return route.view === "containers" ? "#/" : `#/containers/${encodeURIComponent(route.id)}/${route.tab}`;
+  return route.view === "containers" ? "#/" : `#/containers/${route.id}/${route.tab}`;
 }
 
 export const route = new Cell<Route>(readRoute(location.hash));

@@ -11,6 +11,7 @@ from atoll.cli.completion import complete_container
 from atoll.cli.connection import Target
 from atoll.cli.exit_codes import ExitCode
 from atoll.cli.failure import fail
+from atoll.cli.terminal import write
 
 Container = Annotated[
     str,
@@ -53,10 +54,9 @@ def read_source(text: str | None, file: Path | None, noun: str) -> str:
 
 def print_json(value: Any) -> None:
     """Print an answer for programs."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write(sys.stdout, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def print_json_line(value: Any) -> None:
     """Print one of many answers for programs, each on a line of its own, at once."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    write(sys.stdout, json.dumps(value, ensure_ascii=False) + "\n")

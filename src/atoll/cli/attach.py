@@ -13,6 +13,7 @@ from atoll.cli.exit_codes import ExitCode, own_failures_apart
 from atoll.cli.failure import fail
 from atoll.cli.raw_terminal import has_terminal
 from atoll.cli.tables import print_table, time_text
+from atoll.cli.terminal import harmless
 
 
 def attach(
@@ -68,7 +69,8 @@ def _attach(target: Target, container_id: str, terminal_id: str | None, escape: 
     except NoTerminalError as error:
         fail(str(error), code=error.code)
     if ended.exit_code is None:
-        sys.stderr.write(f"\n[detached; to go on: atoll attach {container_id} --terminal {ended.terminal_id}]\n")
+        terminal_id = harmless(ended.terminal_id)
+        sys.stderr.write(f"\n[detached; to go on: atoll attach {container_id} --terminal {terminal_id}]\n")
     return ended.exit_code or 0
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,10 @@ from atoll.cli.connection import Connection, Local, Target, http_options
 
 _TIMEOUT_S: Final = 1.0
 _LIMIT: Final = 100
+# What a shell takes as it is. It puts a word into the line unquoted (bash), or evaluates it (zsh), so that a name that
+# somebody else gave a container could be a command here.
+_PLAIN: Final = re.compile(r"[\w./@+,][\w./@+,-]*")
+_NOT_PLAIN: Final = re.compile(r"[^\w./@+, -]")
 
 Found = list[tuple[str, str]]
 
@@ -41,7 +46,9 @@ def _containers(context: typer.Context) -> Found:
         with httpx.Client(**{**options, "timeout": _TIMEOUT_S}) as client:
             page = Connection(client).get("/containers", limit=_LIMIT)
         living = [item for item in page["data"] if item["status"] != "expired"]
-        return [*dict.fromkeys((item["name"], "") for item in living), *((item["id"], item["name"]) for item in living)]
+        names = dict.fromkeys(str(item["name"]) for item in living)
+        ids = [(str(item["id"]), _NOT_PLAIN.sub("_", str(item["name"]))) for item in living]
+        return [found for found in [*((name, "") for name in names), *ids] if _PLAIN.fullmatch(found[0])]
     return []
 
 
@@ -49,5 +56,6 @@ def _paths(incomplete: str) -> Iterator[Path]:
     folder, begun = os.path.split(incomplete)
     with contextlib.suppress(OSError):
         for path in sorted(Path(folder or ".").iterdir()):
-            if path.name.startswith(begun) and (begun or not path.name.startswith(".")):
+            is_meant = path.name.startswith(begun) and (begun or not path.name.startswith("."))
+            if is_meant and _PLAIN.fullmatch(path.name):
                 yield Path(folder) / path.name

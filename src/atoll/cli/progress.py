@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 
+from atoll.cli.terminal import harmless
+
 if TYPE_CHECKING:
     import rich.progress
 
@@ -19,11 +21,11 @@ _SHOWN_AFTER_S: Final = 1.0
 class Progress:
     """Counts what is done; shows itself on stderr once it has taken a second, if that is a terminal.
 
-    ``total`` is ``None`` where nobody knows it.
+    ``total`` is ``None`` where nobody knows it; ``name`` may be a container's.
     """
 
     def __init__(self, name: str, total: int | None, *, unit: Unit = "bytes") -> None:
-        self._name = name
+        self._name = harmless(" ".join(name.splitlines()))
         self._total = total
         self._unit = unit
         self._done = 0

@@ -18,6 +18,7 @@ from atoll.cli.connection import Connection
 from atoll.cli.failure import Failure
 from atoll.cli.python_call import show, stream_call
 from atoll.cli.python_source import indent_after, is_whole
+from atoll.cli.terminal import harmless
 from atoll.settings import client_state_dir
 
 _LEAVING: Final = {"exit", "exit()", "quit", "quit()"}
@@ -60,7 +61,7 @@ def _run(connection: Connection, container_id: str, source: str, timeout_ms: int
         sys.stderr.write("\n[hung up; the server ends the call]\n")
         return
     except httpx.HTTPError as error:
-        sys.stderr.write(f"atoll: The connection broke: {str(error) or type(error).__name__}.\n")
+        sys.stderr.write(f"atoll: The connection broke: {harmless(str(error)) or type(error).__name__}.\n")
         return
     if item["status"] != "completed":
         sys.stderr.write(f"[the call is {item['status']}]\n")

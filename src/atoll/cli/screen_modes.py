@@ -17,6 +17,8 @@ _SEQUENCE: Final = re.compile(
     rb")"
 )
 _TAIL_BYTES_MAX: Final = 48
+# Terminals know none above; what else is written would fill memory, a number at a time.
+_MODE_MAX: Final = 9999
 # On in a terminal that nobody touched; everything else is off.
 _USUALLY_ON: Final = frozenset((7, 8, 25))
 # Plain text in the usual letters, whatever was on.
@@ -56,7 +58,8 @@ class ScreenModes:
     def _note(self, found: re.Match[bytes]) -> None:
         if found["modes"] is not None:
             for mode in filter(None, found["modes"].split(b";")):
-                self._changed[int(mode)] = found["set"] == b"h"
+                if int(mode) <= _MODE_MAX:
+                    self._changed[int(mode)] = found["set"] == b"h"
         elif found["keypad"] is not None:
             self._has_keypad = found["keypad"] == b"="
         elif found["region"] is not None:

@@ -19,6 +19,8 @@ from atoll.cli.terminal import harmless
 _PIECE_BYTES: Final = 256 * 1024
 # What may stand before one file's content: else a header alone could fill this machine's memory.
 _HEADERS_BYTES_MAX: Final = 1024 * 1024
+# Folders are made, and removed, by functions that call themselves.
+_DEPTH_MAX: Final = 256
 
 Parts = tuple[str, ...]
 
@@ -43,6 +45,8 @@ def unpack(chunks: Iterator[bytes], destination: Path, advance: Callable[[int], 
             staging.rename(destination)
     except (BadTarError, tarfile.TarError, ValueError, OverflowError) as error:
         fail(f"What came cannot be unpacked: {harmless(str(error)).rstrip('.')}.")
+    except RecursionError:  # tarfile calls itself for a header of a header
+        fail("What came cannot be unpacked: headers in it are nested too deep.")
     except OSError as error:
         fail(f"{error.filename2 or error.filename or destination} cannot be written: {error.strerror}.")
     finally:
@@ -120,6 +124,8 @@ def _parts(name: str) -> Parts:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name:
         raise BadTarError(f"{name} leads out of the folder")
+    if len(path.parts) > _DEPTH_MAX:
+        raise BadTarError(f"{name[:100]}… is more than {_DEPTH_MAX} folders deep")
     return path.parts
 
 
@@ -174,6 +180,6 @@ def _join(staging: Path, destination: Path) -> None:
             raise BadTarError(f"{place} is no folder here, and {folder} is one there")
     for folder in folders:
         (destination / folder).mkdir(exist_ok=True)
-        for entry in os.scandir(staging / folder):
-            if not entry.is_dir(follow_symlinks=False):
-                (staging / folder / entry.name).replace(destination / folder / entry.name)
+        for path in list((staging / folder).iterdir()):
+            if path.is_symlink() or not path.is_dir():
+                path.replace(destination / folder / path.name)

@@ -131,8 +131,9 @@ def test_the_key_and_d_detach() -> None:
         (b"\x1b[?25l\x1b[?25h\x1b=\x1b>", b""),
         (b"\x1b=\x1b[>4;2m\x1b[1;20r", b"\x1b>\x1b[>4m\x1b7\x1b[r\x1b8"),
         (b"\x1b[?1000h\x1b[1;20r\x1bc", b""),
+        (b"\x1b[?10000;123456789012345678901234567890h\x1b[?9999h", b"\x1b[?9999l"),
     ],
-    ids=["plain", "screen", "cursor", "as-it-was", "keys", "reset"],
+    ids=["plain", "screen", "cursor", "as-it-was", "keys", "reset", "none-such"],
 )
 def test_what_was_switched_on_is_switched_off(shown: bytes, undone: bytes) -> None:
     whole, cut = ScreenModes(), ScreenModes()

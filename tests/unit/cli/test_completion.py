@@ -48,6 +48,21 @@ def test_containers_by_name_and_id(complete: Complete, scripted: ScriptedServer)
     assert ID in complete("atoll files list cn")
 
 
+@pytest.mark.parametrize("name", ["de\\$(id)", "de;id", "de`id`", "de\nid", "de'id", "~de"])
+def test_a_name_that_means_something_to_a_shell(complete: Complete, scripted: ScriptedServer, name: str) -> None:
+    scripted.answers["GET /v1/containers"] = page({**CONTAINER, "name": name})
+    assert "id" not in complete("atoll show d")
+    told = complete("atoll show cn")
+    assert ID in told
+    assert not set("$;`\\~") & set(told)
+
+
+def test_a_file_whose_name_means_something_to_a_shell(complete: Complete, tmp_path: Path) -> None:
+    (tmp_path / "re\\$(id)").touch()
+    (tmp_path / "report.csv").touch()
+    assert "$" not in complete("atoll cp re")
+
+
 def test_nobody_there_is_nothing_to_say(complete: Complete, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATOLL_BASE_URL", "http://127.0.0.1:1/v1")
     assert "demo" not in complete("atoll show d")

@@ -162,8 +162,10 @@ def test_a_folder_comes_out(atoll: Atoll, with_file: ScriptedServer, tmp_path: P
         [entry("null", type=tarfile.CHRTYPE)],
         [entry("a", b"x"), entry("a/b", b"x")],
         [entry("x", pax_headers={"comment": "x" * 2_000_000})],
+        [entry("x", b"a\0", type=tarfile.GNUTYPE_LONGNAME)] * 600,
+        [folder("d/" * 900)],
     ],
-    ids=range(14),
+    ids=range(16),
 )
 def test_a_hostile_tar_leaves_nothing(
     atoll: Atoll, with_file: ScriptedServer, tmp_path: Path, entries: list[Entry]
@@ -185,6 +187,17 @@ def test_a_tar_that_is_cut_off(atoll: Atoll, with_file: ScriptedServer, tmp_path
     with_file.answers[f"GET /v1/containers/{ID}/archive"] = Answer(tar, headers={"content-length": "9999"})
     assert atoll("cp", f"{ID}:out/", "out").code in (1, 3)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_in_a_message_is_no_word_to_the_terminal(
+    atoll: Atoll, with_file: ScriptedServer, tmp_path: Path
+) -> None:
+    (tmp_path / "out" / "\x1b]52;c;eA==\x07").mkdir(parents=True)
+    with_file.answers[f"GET /v1/containers/{ID}/archive"] = Answer(tar_of(entry("\x1b]52;c;eA==\x07", b"x")))
+    outcome = atoll("cp", f"{ID}:out/", ".")
+    assert outcome.code == 1
+    assert "\u241b]52;c;eA==\u2407 cannot be written" in outcome.stderr
+    assert "\x1b" not in outcome.stderr
 
 
 def test_a_folder_does_not_go_through_links_here(atoll: Atoll, with_file: ScriptedServer, tmp_path: Path) -> None:

@@ -36,6 +36,14 @@ def test_a_bar(soon: None, monkeypatch: pytest.MonkeyPatch, unit: progress.Unit,
     assert shown in screen.getvalue()
 
 
+def test_a_name_is_no_word_to_the_terminal(soon: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with Progress("a\x1b]52;c;eA==\x07\nb", 4) as bar:
+        bar.advance(1)
+    assert "a\u241b]52;c;eA==\u2407 b" in screen.getvalue()
+
+
 def test_a_wheel(soon: None, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen()
     monkeypatch.setattr(sys, "stderr", screen)
