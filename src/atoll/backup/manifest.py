@@ -1,9 +1,10 @@
 """What a backup says of itself: which program and database it comes from, and each file with its digest."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final, Literal
 
 from atoll.backup.errors import BackupError
@@ -11,6 +12,11 @@ from atoll.backup.errors import BackupError
 NAME: Final = "manifest.json"
 _FORMAT: Final = 1
 _BYTES_MAX: Final = 1 << 30
+# All that a backup has, and restoring may write or, when it fails, remove: not what else is in the folder.
+_FILE: Final = re.compile(
+    r"atoll\.db|database-id|api-key|vault-key|blobs/file-[0-9a-f]{32}|sandboxes/sbx_[0-9a-f]{32}/(?:sandbox\.json|disk\.ext4)"
+)
+_IMAGE: Final = re.compile(r"img_[0-9a-f]{1,64}")
 
 Owner = Literal["root", "server"]
 
@@ -52,7 +58,7 @@ def read_manifest(folder: Path) -> Manifest:
                 f"{folder} was made by a newer Atoll ({value.get('atoll')}): bring it back with that one, then upgrade."
             )
         files = {
-            _inside(str(path)): Entry(str(entry["sha256"]), int(entry["mode"]) & 0o777, _owner(entry["owner"]))
+            _named(_FILE, path): Entry(str(entry["sha256"]), int(entry["mode"]) & 0o777, _owner(entry["owner"]))
             for path, entry in value["files"].items()
         }
         revision = value["database_revision"]
@@ -60,7 +66,7 @@ def read_manifest(folder: Path) -> Manifest:
             atoll=str(value["atoll"]),
             made_at=str(value["made_at"]),
             database_revision=None if revision is None else str(revision),
-            images=tuple(_inside(str(image)) for image in value["images"]),
+            images=tuple(_named(_IMAGE, image) for image in value["images"]),
             files=files,
         )
     except FileNotFoundError as error:
@@ -73,9 +79,8 @@ def _owner(value: object) -> Owner:
     return "server" if value == "server" else "root"
 
 
-def _inside(path: str) -> str:
-    """Give a path back that stays in its folder. Raises ``ValueError``."""
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or not pure.parts or "\0" in path:
-        raise ValueError(f"{path!r} leads out of the backup")
-    return path
+def _named(known: re.Pattern[str], name: str) -> str:
+    """Give a name back that a backup can have. Raises ``ValueError``."""
+    if not known.fullmatch(name):
+        raise ValueError(f"{name!r} is nothing that a backup has")
+    return name

@@ -54,7 +54,7 @@ def restore(backup: Path, manifest: Manifest, data_dir: Path, owners: Owners, ad
             _bring(backup / name, manifest.files[name], data_dir / name, owners, advance)
         for image_id in manifest.images:
             if (backup / "images" / image_id).is_dir() and not (data_dir / "images" / image_id).exists():
-                copy_tree(backup / "images" / image_id, data_dir / "images")
+                _bring_image(backup / "images" / image_id, data_dir / "images")
         os.sync()
     except BaseException:
         _take_back(names, data_dir)
@@ -73,6 +73,20 @@ def _bring(source: Path, entry: Entry, target: Path, owners: Owners, advance: Ad
     target.chmod(entry.mode)
     if entry.owner == "server":
         os.chown(target, owners.uid, owners.gid)
+
+
+def _bring_image(source: Path, images_dir: Path) -> None:
+    """Copy an image, which is at its place when all of it has come."""
+    # A link here would make another folder of this machine the root that containers stand on.
+    if any(path.is_symlink() for path in (source.parent, source, source / "rootfs")):
+        raise BackupError(f"The image {source} in the backup is a link. Nothing was restored.")
+    coming = images_dir / ".coming"
+    coming.mkdir(mode=0o700)
+    try:
+        copy_tree(source, coming)
+        (coming / source.name).rename(images_dir / source.name)
+    finally:
+        shutil.rmtree(coming)
 
 
 def _take_back(names: list[str], data_dir: Path) -> None:

@@ -4,11 +4,12 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 _CHUNK_BYTES: Final = 1 << 20
 _GRAIN_BYTES: Final = 64 << 10
@@ -50,9 +51,9 @@ def bring_up_to_date(source: Path, target: Path, advance: Advance) -> None:
 
 
 def copy(source: Path, target: Path, advance: Advance) -> str:
-    """Copy a file to a new place, to disk; gives its digest."""
+    """Copy a file to a new place, to disk; gives its digest. Raises ``OSError`` also for what is no plain file."""
     digest = _Digest()
-    with source.open("rb") as reader, target.open("xb") as writer:
+    with _plain(source) as reader, target.open("xb") as writer:
         os.fchmod(writer.fileno(), 0o600)
         size = os.fstat(reader.fileno()).st_size
         os.ftruncate(writer.fileno(), size)
@@ -130,6 +131,15 @@ def _zero(descriptor: int, start: int, end: int) -> None:
         last = min(end, os.lseek(descriptor, first, os.SEEK_HOLE), first + _CHUNK_BYTES)
         os.pwrite(descriptor, bytes(last - first), first)
         start = last
+
+
+def _plain(path: Path) -> BinaryIO:
+    """Open a file to be read, but no link and nothing that would be waited for: it lies in somebody else's folder."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "Not a plain file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 @contextmanager
