@@ -39,7 +39,8 @@ _DESTROYS: Final = ToolAnnotations(read_only_hint=False, destructive_hint=True, 
 
 ContainerId = Annotated[str, Field(description="The container's id, cntr_…")]
 Seconds = Annotated[
-    float | None, Field(description="Stop it after so many seconds; the server's own limit if not set.")
+    float | None,
+    Field(description="Stop it after so many seconds; the server's own limit if not set.", allow_inf_nan=False),
 ]
 
 
