@@ -46,7 +46,12 @@ Seconds = Annotated[
 
 def build_server(open_client: OpenClient) -> MCPServer[Any]:
     """Give the protocol's server with all tools."""
-    server: MCPServer[Any] = MCPServer("atoll", version=atoll.__version__, instructions=_INSTRUCTIONS)
+    server: MCPServer[Any] = MCPServer(
+        "atoll",
+        version=atoll.__version__,
+        instructions=_INSTRUCTIONS,
+        log_level="WARNING",  # clients keep what `atoll mcp` writes to stderr; each request is not worth a line there
+    )
     tools = _Tools(open_client)
     for act, annotations in (
         (tools.create_container, _CHANGES),

@@ -59,7 +59,7 @@ def backup(
             f"The disk of {sandbox_id} could not be held still: what was just written in it may be torn.", err=True
         )
     meanwhile = f" ({taken.deleted_meanwhile} deleted meanwhile)" if taken.deleted_meanwhile else ""
-    typer.echo(f"{folder}: {taken.containers} containers and {taken.files} uploaded files{meanwhile}.")
+    typer.echo(f"{folder}: containers {taken.containers}, uploaded files {taken.files}{meanwhile}.")
 
 
 @with_settings(_PLACES)
