@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -38,6 +39,24 @@ def drop(page: Page, name: str, text: str) -> None:
         [name, text],
     )
     page.locator(".drop").dispatch_event("drop", {"dataTransfer": transfer})
+
+
+def see(page: Page, *, hidden: bool) -> None:
+    """Tell the page that it is seen, or no more."""
+    page.evaluate(
+        "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+        " document.dispatchEvent(new Event('visibilitychange')) }",
+        hidden,
+    )
+
+
+def streams_open(server: AtollServer) -> int:
+    """Give how many streams of events the server has open."""
+    headers = {"Authorization": f"Bearer {server.api_key}"}
+    text = httpx.get(f"http://127.0.0.1:{server.port}/metrics", headers=headers, trust_env=False).text
+    found = re.search(r"^atoll_event_streams_open (\d+)", text, re.MULTILINE)
+    assert found is not None
+    return int(found[1])
 
 
 def test_files_go_in_are_looked_at_and_come_out(
@@ -175,7 +194,11 @@ def test_what_it_uses_and_what_happens_is_shown_and_looking_is_no_use(
     expect(memory).to_contain_text(re.compile(r"\d+ MB of 1 GB"))
     expect(page.get_by_role("img", name="Memory over the last minutes").locator("canvas")).to_be_visible()
     expect(page.get_by_role("listitem").filter(has_text="file.changed")).to_contain_text("made.txt created, 1 B")
+    # A page that nobody sees holds no connection, and makes up for it when it is seen again.
+    see(page, hidden=True)
+    wait_until(lambda: streams_open(oci_server) == 0, what="the end of the stream of a hidden page")
     api.logs(container_id, "1")
+    see(page, hidden=False)
     expect(page.get_by_role("listitem").filter(has_text="call.ended")).to_have_count(2)
     used_again_at = api.containers(name="box")[0]["last_active_at"]
     page.reload()

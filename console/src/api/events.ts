@@ -1,4 +1,5 @@
-// A container's events as they happen, picked up where they were left when the connection breaks.
+// A container's events as they happen, picked up where they were left when the connection breaks. A page that nobody sees
+// lets go of its connection: browsers have six for all pages of a server together.
 
 import { isAway, returns } from "../connection";
 import { key } from "../session";
@@ -17,10 +18,19 @@ export function watch(id: string, take: (event: ContainerEvent) => void): () => 
 
 async function follow(id: string, take: (event: ContainerEvent) => void, signal: AbortSignal): Promise<void> {
   let last = "";
-  while (!signal.aborted && key.get() !== null) {
+  for (;;) {
+    await untilSeen(signal);
+    if (signal.aborted || key.get() === null) return;
     const path = `/containers/${id}/events${last ? "" : "?after=start"}`;
+    const connection = new AbortController();
+    const leave = (): void => {
+      if (signal.aborted || document.hidden) connection.abort();
+    };
+    signal.addEventListener("abort", leave);
+    document.addEventListener("visibilitychange", leave);
     try {
-      const answer = await send("GET", path, { signal, headers: last ? { "Last-Event-ID": last } : {} });
+      const headers: Record<string, string> = last ? { "Last-Event-ID": last } : {};
+      const answer = await send("GET", path, { signal: connection.signal, headers });
       if (answer.body) {
         for await (const event of readEvents(answer.body)) {
           last = event.id || last;
@@ -32,9 +42,26 @@ async function follow(id: string, take: (event: ContainerEvent) => void, signal:
     } catch (error) {
       // 404 and 400: it is gone or has expired. An answer that is refused for want of room is asked for again.
       if (error instanceof RefusedError && error.status < 429) return;
+    } finally {
+      signal.removeEventListener("abort", leave);
+      document.removeEventListener("visibilitychange", leave);
     }
-    if (!signal.aborted) await pause(signal);
+    if (!signal.aborted && !document.hidden) await pause(signal);
   }
+}
+
+function untilSeen(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (document.hidden && !signal.aborted) return;
+      document.removeEventListener("visibilitychange", look);
+      signal.removeEventListener("abort", look);
+      resolve();
+    };
+    document.addEventListener("visibilitychange", look);
+    signal.addEventListener("abort", look);
+    look();
+  });
 }
 
 /** Wait a moment, or until the server is back. */
