@@ -375,13 +375,21 @@ class Settings:
         Description("Standard input of one program; a request as a whole has 16 MiB at most.", "Limits", low=0),
     ] = 8 * _MIB
     terminals_max: Annotated[
-        int, Description("Connections to terminals, of all containers together.", "Limits", low=0)
+        int,
+        Description(
+            "Connections to terminals, of all containers together; one project may have three quarters.",
+            "Limits",
+            low=0,
+        ),
     ] = 1_000
     terminals_per_container_max: Annotated[
         int, Description("Terminals of one container, connected to or not.", "Limits", low=0, high=32)
     ] = 8
     event_streams_max: Annotated[
-        int, Description("Streams of events, of all containers together.", "Limits", low=0)
+        int,
+        Description(
+            "Streams of events, of all containers together; one project may have three quarters.", "Limits", low=0
+        ),
     ] = 1_000
 
     def __post_init__(self) -> None:

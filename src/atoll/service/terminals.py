@@ -22,6 +22,7 @@ from atoll.service.checks import check_integer
 from atoll.service.events import CallTelling, Events
 from atoll.service.failures import translated
 from atoll.service.limits import ServiceLimits
+from atoll.service.places import Places
 from atoll.service.sandboxes import Sandboxes
 from atoll.service.secrets import Secrets
 
@@ -134,12 +135,12 @@ class Terminals:
         self._secrets = secrets
         self._limits = limits
         self._events = events
-        self._open = 0
+        self._places = Places(limits.terminals_max, what="connections to terminals", reason="terminals")
 
     @property
     def count_open(self) -> int:
         """How many connections there are."""
-        return self._open
+        return len(self._places)
 
     @asynccontextmanager
     async def attached(
@@ -151,7 +152,7 @@ class Terminals:
         terminals; no process left for its shell), ``SandboxFailedError``.
         """
         check_size(size)
-        with self._counted():
+        with self._places.taken(project_id):
             async with self._access.use(project_id, container_id) as container:
                 terminal = await self._attach(container, size, terminal_id)
             try:
@@ -243,20 +244,6 @@ class Terminals:
                 reason="terminals",
             )
         return None
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        if self._open >= self._limits.terminals_max:
-            raise BusyError(
-                f"The server has {self._open} connections to terminals, the most that it may have.",
-                retry_after_s=60,
-                reason="terminals",
-            )
-        self._open += 1
-        try:
-            yield
-        finally:
-            self._open -= 1
 
 
 def check_size(size: TerminalSize) -> None:
