@@ -118,7 +118,8 @@ def _server_user(settings: Settings) -> SystemUser | None:
 def _welcome(settings: Settings, url: str, new_key: str | None) -> str:
     """Say where Atoll is and give three lines that work as they stand on this machine."""
     kept = f"kept in {settings.api_key_path}"
-    shown = f"{new_key}  ({kept})" if new_key else kept
+    closed = "" if os.geteuid() else ", which only root can read (sudo cat)"
+    shown = f"{new_key}  ({kept})" if new_key else f"{kept}{closed}"
     key = f'"{new_key}"' if new_key else f'open("{settings.api_key_path}").read().strip()'
     return f"""
 Atoll is ready.
