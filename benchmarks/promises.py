@@ -138,9 +138,9 @@ PROMISES: Final = (
         bounds=(p50("start to full pool", 5000),),
     ),
     Promise(
-        text="Memory of an idle server, supervisor and preloaded Python together",
+        text="Memory of an idle server, supervisor, egress process, launcher and preloaded Python together",
         script="start",
-        bounds=(value("idle memory of server, supervisor and zygote", "at most", 300, "MB"),),
+        bounds=(value("idle memory of all processes", "at most", 300, "MB"),),
         in_readme=True,
     ),
     Promise(

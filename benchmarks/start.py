@@ -50,7 +50,7 @@ def main() -> None:
     with closing(make_server(pool_max=0)) as server:
         server.start()
         client_of(server).delete(client_of(server).create())  # whatever is started on first use has been
-        report.add(Value("idle memory of server, supervisor and zygote", held_mb(server), "MB"))
+        report.add(Value("idle memory of all processes", held_mb(server), "MB"))
     sys.exit(report.write())
 
 
