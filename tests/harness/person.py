@@ -17,8 +17,12 @@ from typing import Any, Self
 from tests.harness.poll import TIMEOUT_S
 
 _READ_BYTES = 65_536
-# The terminal has to be the program's own, so that it hears of Ctrl-C and of the window's size.
-_START = "import os, sys; os.login_tty(0); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+# The terminal has to be the program's own, so that it hears of Ctrl-C and of the window's size; and Ctrl-C must not be
+# ignored, as it is by all that a script starts in the background.
+_START = (
+    "import os, signal, sys; os.login_tty(0); signal.signal(signal.SIGINT, signal.SIG_DFL); "
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
 
 
 class Person:

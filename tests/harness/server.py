@@ -145,9 +145,7 @@ class AtollServer:
     def reboot(self) -> None:
         """Do what a reboot does to Atoll: end all that runs at once, and forget everything that is not on disk."""
         self.kill_launcher()
-        for pid in machine.processes_of(self.home, self.cgroup_parent):
-            machine.kill_9(pid)
-        wait_until(lambda: not machine.sandbox_processes(self.cgroup_parent), what="the end of all sandboxes")
+        wait_until(self._all_killed, what="the end of all that ran")  # what is about to be forked, too
         wait_until(lambda: not machine.loop_devices_below(self.home), what="loop devices freed")
         for cgroup in sorted(machine.cgroups_below(self.cgroup_parent), reverse=True):
             cgroup.rmdir()
@@ -211,6 +209,12 @@ class AtollServer:
         with self.log_path.open("rb") as log:
             log.seek(start)
             return "\n".join(log.read().decode(errors="replace").splitlines()[-lines_max:])
+
+    def _all_killed(self) -> bool:
+        pids = machine.processes_of(self.home, self.cgroup_parent)
+        for pid in pids:
+            machine.kill_9(pid)
+        return not pids
 
     def _held(self) -> dict[str, list[str]]:
         return self.footprint().beyond(machine.NOTHING)

@@ -85,6 +85,9 @@ export function Network({ container, events, reload }: TabProps) {
   };
 
   const attempts = merged(data?.page.data ?? [], events, data?.at ?? 0);
+  // What the container tries moves the rows: none may come under a pointer that is on its way to another one's button.
+  const [held, setHeld] = useState<Attempt[] | null>(null);
+  const waiting = held === null ? 0 : attempts.filter((one) => !held.some(({ key }) => key === one.key)).length;
   return (
     <>
       <section class="card" aria-labelledby="allowed-title">
@@ -122,6 +125,7 @@ export function Network({ container, events, reload }: TabProps) {
       <section class="attempts" aria-labelledby="attempts-title" aria-live="polite">
         <header>
           <h2 id="attempts-title">Attempts</h2>
+          {waiting > 0 && <span class="muted">{waiting} more when the pointer leaves the list</span>}
           <Button small icon="restart" onPress={reloadPast}>
             Refresh
           </Button>
@@ -134,8 +138,8 @@ export function Network({ container, events, reload }: TabProps) {
               : "Nothing has been tried yet. What the container reaches, or is kept from, shows up here as it happens."}
           </p>
         )}
-        <ul>
-          {attempts.map((one) => (
+        <ul onPointerEnter={() => setHeld(attempts)} onPointerLeave={() => setHeld(null)}>
+          {(held ?? attempts).map((one) => (
             <li key={one.key} class={one.reason === "allowed" ? "through" : "refused"}>
               <time>{clock(one.at)}</time>
               <code>{one.port === null || one.port === 53 ? one.name : `${one.name}:${one.port}`}</code>
