@@ -113,6 +113,7 @@ PROMISES: Final = (
             ),
         ),
         in_readme=True,
+        why="docs/decisions/slower-hours.md",
     ),
     Promise(
         text="What that leaves behind: processes, cgroups, loop devices, mounts, namespaces, files",
@@ -131,6 +132,7 @@ PROMISES: Final = (
         script="start",
         bounds=(p50("first start to ready", 1500), p50("start to ready", 1500)),
         in_readme=True,
+        why="docs/decisions/slower-hours.md",
     ),
     Promise(
         text="The pool full after `atoll serve`",

@@ -5,6 +5,8 @@ import os
 import shutil
 import sys
 
+import typer
+
 from atoll.cli.failure import fail
 from atoll.images.errors import ImageNotFoundError
 from atoll.images.shelf import find
@@ -76,6 +78,14 @@ def serve(loaded: Loaded) -> None:
         vault_key=None if vault_key is None else vault_key.value.hex(),
     )
     raise SystemExit(Launcher(task, listening, say_ready).run())
+
+
+def serve_alone() -> None:
+    """Be the command line with this command only, which is the first word."""
+    app = typer.Typer(name="atoll", pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.callback()(lambda: None)  # else the command would be the program, and its name an argument
+    app.command()(serve)
+    app()
 
 
 def _check_key_file(settings: Settings, user: SystemUser | None) -> None:
