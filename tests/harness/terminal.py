@@ -42,6 +42,7 @@ class Screen:
                 proxy=None,
                 compression=None,
                 max_queue=(1, 0),
+                close_timeout=1,  # seconds: the server's answer may stand behind what nobody reads any more
             )
         )
         self.shown = b""

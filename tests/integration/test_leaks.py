@@ -33,7 +33,8 @@ class Held:
 
 
 def hold(server: AtollServer) -> Held:
-    """Look at everything, once deletion is through."""
+    """Look at everything, once deletion is through and the zygote is there."""
+    wait_until((server.run_dir / "zygote.pid").exists, what="a zygote")
     wait_until(lambda: not server.sandboxes_on_disk, what="all disks removed")
     wait_until(lambda: not machine.loop_devices_below(server.home), what="all loop devices freed")
     wait_until(lambda: not any((server.data_dir / "sandboxes/.trash").iterdir()), what="the trash emptied")
