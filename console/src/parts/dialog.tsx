@@ -5,6 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { words } from "../api/client";
 import { Button } from "./button";
+import { Wrong } from "./wrong";
 
 interface Props {
   title: string;
@@ -42,6 +43,33 @@ export function Dialog({ title, wide = false, onClose, children }: Props) {
   );
 }
 
+interface FormProps extends Props {
+  action: string;
+  isBusy?: boolean;
+  onSubmit: () => Promise<void>;
+}
+
+export function FormDialog({ title, wide = false, action, isBusy = false, onSubmit, onClose, children }: FormProps) {
+  return (
+    <Dialog title={title} wide={wide} onClose={onClose}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          void onSubmit();
+        }}
+      >
+        <div class="dialog-body form">{children}</div>
+        <footer>
+          <Button onPress={onClose}>Cancel</Button>
+          <button type="submit" class="button main" aria-disabled={isBusy}>
+            <span>{action}</span>
+          </button>
+        </footer>
+      </form>
+    </Dialog>
+  );
+}
+
 interface ConfirmProps {
   title: string;
   action: string;
@@ -64,11 +92,7 @@ export function Confirm({ title, action, onConfirm, onClose, children }: Confirm
   return (
     <Dialog title={title} onClose={onClose}>
       <div class="dialog-body">{children}</div>
-      {failed && (
-        <p class="failure" role="alert">
-          {failed}
-        </p>
-      )}
+      <Wrong text={failed} />
       <footer>
         <Button onPress={onClose}>Cancel</Button>
         <Button kind="danger" onPress={confirm}>

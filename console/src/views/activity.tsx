@@ -9,7 +9,7 @@ import { bytes, clock, duration, shortPath, took } from "../format";
 import { useLoad } from "../load";
 import { Meter } from "../parts/meter";
 import type { TabProps } from "./container";
-import { Wrong } from "./create";
+import { Wrong } from "../parts/wrong";
 
 const EVERY_MS = 5000;
 const LISTED = 100;

@@ -5,9 +5,8 @@ import { useState } from "preact/hooks";
 import { ask, words } from "../api/client";
 import type { Container, ContainerChange } from "../api/shapes";
 import { tell } from "../notices";
-import { Button } from "../parts/button";
-import { Dialog } from "../parts/dialog";
-import { Wrong } from "./create";
+import { FormDialog } from "../parts/dialog";
+import { Wrong } from "../parts/wrong";
 
 interface Props {
   container: Container;
@@ -19,8 +18,7 @@ export function ChangeContainer({ container, onClose, onChanged }: Props) {
   const [name, setName] = useState(container.name);
   const [minutes, setMinutes] = useState(String(container.expires_after.minutes));
   const [failed, setFailed] = useState<string | null>(null);
-  const submit = async (event: Event): Promise<void> => {
-    event.preventDefault();
+  const submit = async (): Promise<void> => {
     const body: ContainerChange = {};
     if (name.trim() !== container.name) body.name = name.trim();
     if (Number(minutes) !== container.expires_after.minutes) {
@@ -37,33 +35,23 @@ export function ChangeContainer({ container, onClose, onChanged }: Props) {
     onClose();
   };
   return (
-    <Dialog title="Change the container" onClose={onClose}>
-      <form onSubmit={(event) => void submit(event)}>
-        <div class="dialog-body form">
-          <label class="field">
-            <span>Name</span>
-            <input name="name" autofocus value={name} onInput={(event) => setName(event.currentTarget.value)} />
-          </label>
-          <label class="field">
-            <span>Expires after so many minutes without use</span>
-            <input
-              name="minutes"
-              type="number"
-              min="1"
-              inputmode="numeric"
-              value={minutes}
-              onInput={(event) => setMinutes(event.currentTarget.value)}
-            />
-          </label>
-          <Wrong text={failed} />
-        </div>
-        <footer>
-          <Button onPress={onClose}>Cancel</Button>
-          <button type="submit" class="button main">
-            <span>Save</span>
-          </button>
-        </footer>
-      </form>
-    </Dialog>
+    <FormDialog title="Change the container" action="Save" onSubmit={submit} onClose={onClose}>
+      <label class="field">
+        <span>Name</span>
+        <input name="name" autofocus value={name} onInput={(event) => setName(event.currentTarget.value)} />
+      </label>
+      <label class="field">
+        <span>Expires after so many minutes without use</span>
+        <input
+          name="minutes"
+          type="number"
+          min="1"
+          inputmode="numeric"
+          value={minutes}
+          onInput={(event) => setMinutes(event.currentTarget.value)}
+        />
+      </label>
+      <Wrong text={failed} />
+    </FormDialog>
   );
 }

@@ -13,6 +13,7 @@ import { Button } from "../parts/button";
 import { Confirm } from "../parts/dialog";
 import { Icon } from "../parts/icons";
 import { Meter } from "../parts/meter";
+import { Wrong } from "../parts/wrong";
 import { go, href } from "../route";
 import { CreateContainer } from "./create";
 
@@ -63,11 +64,7 @@ export function Containers() {
           New container
         </Button>
       </div>
-      {error !== null && (
-        <p class="failure" role="alert">
-          {words(error)}
-        </p>
-      )}
+      <Wrong text={error === null ? null : words(error)} />
       {data?.isPartial && data.shown.length > 0 && (
         <p class="hint">No container is named exactly “{wanted}”. These of this page have it in their name.</p>
       )}

@@ -7,8 +7,9 @@ import { upload } from "../api/upload";
 import { type Container, MEMORY_LIMITS, type MemoryLimit, type NewContainer, type ProjectFile } from "../api/shapes";
 import { bytes, memoryLimit } from "../format";
 import { useLoad } from "../load";
-import { Dialog } from "../parts/dialog";
 import { Button } from "../parts/button";
+import { FormDialog } from "../parts/dialog";
+import { Wrong } from "../parts/wrong";
 import { type PolicyDraft, PolicyFields, emptyPolicy, policyOf } from "./policy_fields";
 
 const PURPOSE = { purpose: "user_data" };
@@ -22,8 +23,7 @@ export function CreateContainer({ onClose, onCreated }: { onClose: () => void; o
   const [failed, setFailed] = useState<RefusedError | Error | null>(null);
   const [isBusy, setBusy] = useState(false);
 
-  const submit = async (event: Event): Promise<void> => {
-    event.preventDefault();
+  const submit = async (): Promise<void> => {
     if (isBusy) return;
     setBusy(true);
     setFailed(null);
@@ -47,74 +47,63 @@ export function CreateContainer({ onClose, onCreated }: { onClose: () => void; o
   const isPlaced = ["name", "expires_after", "memory_limit", "network_policy", "file_ids"].some((field) => about(field));
 
   return (
-    <Dialog title="New container" wide onClose={onClose}>
-      <form onSubmit={(event) => void submit(event)}>
-        <div class="dialog-body form">
-          <div>
-            <label class="field">
-              <span>Name</span>
-              <input
-                name="name"
-                autofocus
-                autocomplete="off"
-                placeholder="quarterly report"
-                value={name}
-                aria-invalid={about("name") !== null}
-                onInput={(event) => setName(event.currentTarget.value)}
-              />
+    <FormDialog
+      title="New container"
+      action={isBusy ? "Creating…" : "Create container"}
+      wide
+      isBusy={isBusy}
+      onSubmit={submit}
+      onClose={onClose}
+    >
+      <div>
+        <label class="field">
+          <span>Name</span>
+          <input
+            name="name"
+            autofocus
+            autocomplete="off"
+            placeholder="quarterly report"
+            value={name}
+            aria-invalid={about("name") !== null}
+            onInput={(event) => setName(event.currentTarget.value)}
+          />
+        </label>
+        <Wrong text={about("name")} />
+      </div>
+      <fieldset class="field">
+        <legend>Memory limit</legend>
+        <div class="segments">
+          {MEMORY_LIMITS.map((one) => (
+            <label key={one}>
+              <input type="radio" name="memory" checked={one === memory} onChange={() => setMemory(one)} />
+              <span>{memoryLimit(one)}</span>
             </label>
-            <Wrong text={about("name")} />
-          </div>
-          <fieldset class="field">
-            <legend>Memory limit</legend>
-            <div class="segments">
-              {MEMORY_LIMITS.map((one) => (
-                <label key={one}>
-                  <input type="radio" name="memory" checked={one === memory} onChange={() => setMemory(one)} />
-                  <span>{memoryLimit(one)}</span>
-                </label>
-              ))}
-            </div>
-            <Wrong text={about("memory_limit")} />
-          </fieldset>
-          <div>
-            <label class="field">
-              <span>Expires after so many minutes without use</span>
-              <input
-                name="minutes"
-                type="number"
-                min="1"
-                inputmode="numeric"
-                placeholder="the server’s default, usually 20"
-                value={minutes}
-                aria-invalid={about("expires_after") !== null}
-                onInput={(event) => setMinutes(event.currentTarget.value)}
-              />
-            </label>
-            <Wrong text={about("expires_after")} />
-          </div>
-          <PolicyFields draft={policy} onChange={setPolicy} wrong={about("network_policy")} />
-          <Files chosen={fileIds} onChange={setFileIds} />
-          <Wrong text={about("file_ids")} />
-          {failed && !isPlaced && <Wrong text={failed.message} />}
+          ))}
         </div>
-        <footer>
-          <Button onPress={onClose}>Cancel</Button>
-          <button type="submit" class="button main" aria-disabled={isBusy}>
-            <span>{isBusy ? "Creating…" : "Create container"}</span>
-          </button>
-        </footer>
-      </form>
-    </Dialog>
+        <Wrong text={about("memory_limit")} />
+      </fieldset>
+      <div>
+        <label class="field">
+          <span>Expires after so many minutes without use</span>
+          <input
+            name="minutes"
+            type="number"
+            min="1"
+            inputmode="numeric"
+            placeholder="the server’s default, usually 20"
+            value={minutes}
+            aria-invalid={about("expires_after") !== null}
+            onInput={(event) => setMinutes(event.currentTarget.value)}
+          />
+        </label>
+        <Wrong text={about("expires_after")} />
+      </div>
+      <PolicyFields draft={policy} onChange={setPolicy} wrong={about("network_policy")} />
+      <Files chosen={fileIds} onChange={setFileIds} />
+      <Wrong text={about("file_ids")} />
+      {failed && !isPlaced && <Wrong text={failed.message} />}
+    </FormDialog>
   );
-}
-
-export function Wrong({ text }: { text: string | null }) {
-  return text ? (
-    <p class="failure" role="alert">
-      {text}
-    </p>
-  ) : null;
 }
 
 /** Files of `/v1/files`, to be copied in from the start. */

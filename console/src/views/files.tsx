@@ -11,6 +11,7 @@ import { tell } from "../notices";
 import { Button } from "../parts/button";
 import { Confirm } from "../parts/dialog";
 import { Icon } from "../parts/icons";
+import { Wrong } from "../parts/wrong";
 import type { TabProps } from "./container";
 import { Preview } from "./preview";
 
@@ -113,11 +114,7 @@ export function Files({ container, events, isShown }: TabProps) {
           />
         </div>
       ))}
-      {error !== null && (
-        <p class="failure" role="alert">
-          {words(error)}
-        </p>
-      )}
+      <Wrong text={error === null ? null : words(error)} />
       {data?.length === 0 && (
         <div class="empty">
           <h2>No files yet</h2>

@@ -8,10 +8,10 @@ import { bytes, clock } from "../format";
 import { useLoad } from "../load";
 import { tell } from "../notices";
 import { Button } from "../parts/button";
-import { Dialog } from "../parts/dialog";
+import { FormDialog } from "../parts/dialog";
 import { Icon } from "../parts/icons";
+import { Wrong } from "../parts/wrong";
 import type { TabProps } from "./container";
-import { Wrong } from "./create";
 import { type PolicyDraft, PolicyFields, policyOf } from "./policy_fields";
 
 const SHOWN = 50;
@@ -212,8 +212,7 @@ function EditPolicy({ allowed, onClose, onSave }: EditProps) {
   });
   const [keepsSecrets, setKeepsSecrets] = useState(true);
   const [failed, setFailed] = useState<string | null>(null);
-  const submit = async (event: Event): Promise<void> => {
-    event.preventDefault();
+  const submit = async (): Promise<void> => {
     try {
       await onSave(policyOf(draft), "Change the network policy", keepsSecrets);
     } catch (error) {
@@ -224,28 +223,18 @@ function EditPolicy({ allowed, onClose, onSave }: EditProps) {
     onClose();
   };
   return (
-    <Dialog title="Network policy" wide onClose={onClose}>
-      <form onSubmit={(event) => void submit(event)}>
-        <div class="dialog-body form">
-          <PolicyFields draft={draft} onChange={setDraft} wrong={failed} />
-          {draft.isAllowlist && (
-            <label class="check">
-              <input
-                type="checkbox"
-                checked={keepsSecrets}
-                onChange={(event) => setKeepsSecrets(event.currentTarget.checked)}
-              />
-              <span>Keep the secrets that it has, unless they are given again</span>
-            </label>
-          )}
-        </div>
-        <footer>
-          <Button onPress={onClose}>Cancel</Button>
-          <button type="submit" class="button main">
-            <span>Save</span>
-          </button>
-        </footer>
-      </form>
-    </Dialog>
+    <FormDialog title="Network policy" action="Save" wide onSubmit={submit} onClose={onClose}>
+      <PolicyFields draft={draft} onChange={setDraft} wrong={failed} />
+      {draft.isAllowlist && (
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={keepsSecrets}
+            onChange={(event) => setKeepsSecrets(event.currentTarget.checked)}
+          />
+          <span>Keep the secrets that it has, unless they are given again</span>
+        </label>
+      )}
+    </FormDialog>
   );
 }

@@ -2,7 +2,7 @@
 
 import type { DomainSecret, NewNetworkPolicy } from "../api/shapes";
 import { Button } from "../parts/button";
-import { Wrong } from "./create";
+import { Wrong } from "../parts/wrong";
 
 export interface PolicyDraft {
   isAllowlist: boolean;

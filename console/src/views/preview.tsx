@@ -8,6 +8,7 @@ import { readRows, separatorOf } from "../csv";
 import { bytes, shortPath } from "../format";
 import { Button } from "../parts/button";
 import { Dialog } from "../parts/dialog";
+import { Wrong } from "../parts/wrong";
 
 const TEXT_BYTES_MAX = 512 * 1024;
 const WHOLE_BYTES_MAX = 64 * 1024 * 1024;
@@ -60,11 +61,7 @@ export function Preview({ file, path, onDownload, onClose }: Props) {
   return (
     <Dialog title={shortPath(file.path)} wide onClose={onClose}>
       <div class="dialog-body preview">
-        {failed && (
-          <p class="failure" role="alert">
-            {failed}
-          </p>
-        )}
+        <Wrong text={failed} />
         {content === null && !failed && <p class="muted">Loading…</p>}
         {content && <Shown content={content} onFailed={setFailed} />}
       </div>

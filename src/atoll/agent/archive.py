@@ -1,9 +1,8 @@
 """An archive on its way out of a sandbox: bytes without a size, and what one that went in came to."""
 
-import asyncio
 from dataclasses import dataclass
-from typing import Self
 
+from atoll.agent.chunks import Chunks
 from atoll.agent.errors import AgentMisbehavedError
 from atoll.agent.exchange import Exchange
 from atoll.agent.fields import INT64_MAX, Fields, read_integer
@@ -21,41 +20,22 @@ class AgentUnpacked:
     bytes: int
 
 
-class ArchiveDownload:
-    """The bytes of one ``archive_get``; an iterator that hangs up at its end, on an error, and when closed."""
+class ArchiveDownload(Chunks):
+    """The bytes of one ``archive_get``."""
 
     def __init__(self, exchange: Exchange, patience: Patience) -> None:
-        self._exchange = exchange
-        self._patience = patience
+        super().__init__(exchange, patience)
         self._first: bytes | None = None
 
     async def open(self) -> None:
         """Wait for the first bytes: what is wrong with the path is told before them."""
         self._first = await self._next()
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            chunk, self._first = self._first, None
-            if chunk is None:
-                chunk = await self._next()
-        except BaseException:
-            await self.aclose()
-            raise
-        if not chunk:
-            await self.aclose()
-            raise StopAsyncIteration
-        return chunk
-
-    async def aclose(self) -> None:
-        """Hang up. Never raises; may be repeated."""
-        await self._exchange.aclose()
-
     async def _next(self) -> bytes:
-        until = asyncio.get_running_loop().time() + self._patience.idle_s
-        frame_type, payload = await self._exchange.receive(until=until)
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        frame_type, payload = await self._receive()
         if frame_type is FrameType.RESULT:
             self._exchange.expect_end()
             return b""

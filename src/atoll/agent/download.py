@@ -1,8 +1,6 @@
 """Reading a file out of a sandbox: exactly the bytes that were announced, or an error."""
 
-import asyncio
-from typing import Self
-
+from atoll.agent.chunks import Chunks
 from atoll.agent.errors import AgentGoneError, AgentMisbehavedError, AgentRefusedError
 from atoll.agent.exchange import Exchange
 from atoll.agent.fields import INT64_MAX, read_fields, read_integer, read_string
@@ -10,17 +8,16 @@ from atoll.agent.patience import Patience
 from atoll.guest.protocol import FrameType
 
 
-class Download:
-    """The bytes of one ``file_get``; an iterator that hangs up at its end, on an error, and when closed."""
+class Download(Chunks):
+    """The bytes of one ``file_get``."""
 
     def __init__(self, exchange: Exchange, patience: Patience) -> None:
-        self._exchange = exchange
-        self._patience = patience
+        super().__init__(exchange, patience)
         self._bytes_left = 0
 
     async def open(self, offset: int, length: int | None) -> int:
         """Wait for the file to be opened; gives its size."""
-        frame_type, payload = await self._exchange.receive(until=self._until())
+        frame_type, payload = await self._receive()
         if frame_type is not FrameType.EVENT:
             raise AgentMisbehavedError(f"a {frame_type.name} frame before the file was opened")
         fields = read_fields(payload)
@@ -31,30 +28,9 @@ class Download:
         self._bytes_left = rest if length is None else min(rest, length)
         return size
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            chunk = await self._next()
-        except BaseException:
-            await self.aclose()
-            raise
-        if not chunk:
-            await self.aclose()
-            raise StopAsyncIteration
-        return chunk
-
-    async def aclose(self) -> None:
-        """Hang up. Never raises; may be repeated."""
-        await self._exchange.aclose()
-
-    def _until(self) -> float:
-        return asyncio.get_running_loop().time() + self._patience.idle_s
-
     async def _next(self) -> bytes:
         try:
-            frame_type, payload = await self._exchange.receive(until=self._until())
+            frame_type, payload = await self._receive()
         except AgentGoneError:
             if self._bytes_left:
                 raise

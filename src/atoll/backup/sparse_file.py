@@ -1,7 +1,6 @@
 """Copies of files with holes: only what is written is read, written and counted."""
 
 import errno
-import fcntl
 import hashlib
 import os
 import stat
@@ -11,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from atoll.holes import share_blocks, written
+
 _CHUNK_BYTES: Final = 1 << 20
 _GRAIN_BYTES: Final = 64 << 10
-_FICLONE: Final = 0x40049409
 
 Advance = Callable[[int], None]
 
@@ -26,11 +26,7 @@ def written_bytes(path: Path) -> int:
 def clone(source: Path, target: Path) -> bool:
     """Make ``target`` share the source's blocks, at once and as of this moment; ``False`` where the disk cannot."""
     with source.open("rb") as reader, _own(target) as writer:
-        try:
-            fcntl.ioctl(writer, _FICLONE, reader.fileno())
-        except OSError:
-            return False
-        return True
+        return share_blocks(reader.fileno(), writer)
 
 
 def bring_up_to_date(source: Path, target: Path, advance: Advance) -> None:
@@ -39,7 +35,7 @@ def bring_up_to_date(source: Path, target: Path, advance: Advance) -> None:
         size = os.fstat(reader.fileno()).st_size
         os.ftruncate(writer, size)
         at = 0
-        for start, end in _extents(reader.fileno(), size):
+        for start, end in written(reader.fileno(), 0, size):
             _zero(writer, at, start)
             for offset in range(start, end, _CHUNK_BYTES):
                 chunk = os.pread(reader.fileno(), min(_CHUNK_BYTES, end - offset), offset)
@@ -96,7 +92,7 @@ class _Digest:
 def _chunks(descriptor: int, size: int) -> Iterator[tuple[int, bytes]]:
     """Give what is written, in pieces that begin at multiples of the grain and are whole ones."""
     done = 0
-    for start, end in _extents(descriptor, size):
+    for start, end in written(descriptor, 0, size):
         first = max(done, start - start % _GRAIN_BYTES)
         last = min(size, -(-end // _GRAIN_BYTES) * _GRAIN_BYTES)
         for offset in range(first, last, _CHUNK_BYTES):
@@ -104,33 +100,11 @@ def _chunks(descriptor: int, size: int) -> Iterator[tuple[int, bytes]]:
         done = max(done, last)
 
 
-def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(descriptor, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole up to the end
-                return
-            raise
-        end = min(size, os.lseek(descriptor, start, os.SEEK_HOLE))
-        yield start, end
-
-
 def _zero(descriptor: int, start: int, end: int) -> None:
     """Empty what is written between two places."""
-    while start < end:
-        try:
-            first = os.lseek(descriptor, start, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            raise
-        if first >= end:
-            return
-        last = min(end, os.lseek(descriptor, first, os.SEEK_HOLE), first + _CHUNK_BYTES)
-        os.pwrite(descriptor, bytes(last - first), first)
-        start = last
+    for first, last in written(descriptor, start, end):
+        for offset in range(first, last, _CHUNK_BYTES):
+            os.pwrite(descriptor, bytes(min(_CHUNK_BYTES, last - offset)), offset)
 
 
 def _plain(path: Path) -> BinaryIO:

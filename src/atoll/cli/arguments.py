@@ -17,6 +17,10 @@ Container = Annotated[
     str,
     typer.Argument(help="A container's id, or its name where no other has it.", autocompletion=complete_container),
 ]
+Containers = Annotated[
+    list[str],
+    typer.Argument(help="Ids, or names where no other has them.", autocompletion=complete_container),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 TimeoutSeconds = Annotated[
     float | None,

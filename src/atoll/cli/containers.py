@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from atoll.cli.arguments import AsJson, Container, print_json, target_of
-from atoll.cli.completion import complete_container
+from atoll.cli.arguments import AsJson, Container, Containers, print_json, target_of
 from atoll.cli.connection import connect
 from atoll.cli.exit_codes import ExitCode
 from atoll.cli.failure import fail
@@ -128,10 +127,7 @@ def show(context: typer.Context, container: Container) -> None:
 
 def rm(
     context: typer.Context,
-    containers: Annotated[
-        list[str],
-        typer.Argument(help="Ids, or names where no other has them.", autocompletion=complete_container),
-    ],
+    containers: Containers,
     *,
     as_json: AsJson = False,
 ) -> None:

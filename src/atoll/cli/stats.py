@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from atoll.cli.arguments import AsJson, print_json, target_of
-from atoll.cli.completion import complete_container
+from atoll.cli.arguments import AsJson, Containers, print_json, target_of
 from atoll.cli.connection import Connection, connect
 from atoll.cli.failure import Failure
 from atoll.cli.raw_terminal import has_terminal, keys_at_once
@@ -48,10 +47,7 @@ _ARROWS: Final = re.compile(r"\x1b(\[[0-9;]*[A-Za-z~]|O.)")  # and other keys th
 
 def stats(
     context: typer.Context,
-    containers: Annotated[
-        list[str],
-        typer.Argument(help="Ids, or names where no other has them.", autocompletion=complete_container),
-    ],
+    containers: Containers,
     *,
     as_json: AsJson = False,
 ) -> None:

@@ -23,7 +23,15 @@ from atoll.guest.options import People
 from atoll.guest.paths import TEMPORARY_PREFIX, BadArchiveError
 from atoll.guest.requests import ArchiveRequest
 from atoll.guest.tar_reader import TarReader
-from atoll.guest.transfer import Peer, TransferError, begin_writing_out, folder_below, temporary_name, write_all
+from atoll.guest.transfer import (
+    Peer,
+    TransferError,
+    begin_writing_out,
+    folder_below,
+    folder_of,
+    temporary_name,
+    write_all,
+)
 
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -48,7 +56,7 @@ def put_archive(people: People, request: ArchiveRequest, peer: Peer) -> dict[str
         reader.drain()
         if people.uid is not None:  # without walls this would be everybody's disk
             _LIBC.syncfs(staging.fd)
-        with _place(people.data_dir, parts) as place:
+        with folder_of(people.data_dir, parts, _FOLDER_FLAGS, make=True) as place:
             _check_join(staging.fd, place)
             _join(staging.fd, place)
             unpacking.finish_folders(place)
@@ -217,24 +225,14 @@ class _Unpacking:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=parent)
 
-    @contextlib.contextmanager
-    def _parent(self, parts: Parts, *, make: bool = True) -> Iterator[int]:
-        with contextlib.ExitStack() as held:
-            fd = self.root
-            for part in parts[:-1]:
-                if make:
-                    with contextlib.suppress(FileExistsError):
-                        os.mkdir(part, 0o755, dir_fd=fd)
-                fd = os.open(part, _FOLDER_FLAGS, dir_fd=fd)
-                held.callback(os.close, fd)
-            yield fd
+    def _parent(self, parts: Parts, *, make: bool = True) -> contextlib.AbstractContextManager[int]:
+        return folder_below(self.root, parts[:-1], _FOLDER_FLAGS, make=make)
 
 
 def _check_way(data_dir: str, parts: Parts) -> None:
     """Refuse before the first byte what could only be refused after the last."""
-    root = os.open(data_dir, _FOLDER_FLAGS & ~os.O_NOFOLLOW)
     try:
-        with folder_below(root, parts, _FOLDER_FLAGS):
+        with folder_of(data_dir, parts, _FOLDER_FLAGS):
             return
     except FileNotFoundError:
         return
@@ -242,24 +240,6 @@ def _check_way(data_dir: str, parts: Parts) -> None:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
             raise TransferError("bad_request", "There is something at that path that is no folder.", "path") from error
         raise
-    finally:
-        os.close(root)
-
-
-@contextlib.contextmanager
-def _place(data_dir: str, parts: Parts) -> Iterator[int]:
-    """Make the folders on the way and give the last."""
-    fd = os.open(data_dir, _FOLDER_FLAGS & ~os.O_NOFOLLOW)
-    try:
-        for part in parts:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(part, 0o755, dir_fd=fd)
-            deeper = os.open(part, _FOLDER_FLAGS, dir_fd=fd)
-            os.close(fd)
-            fd = deeper
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def _check_join(source: int, target: int, path: str = "") -> None:

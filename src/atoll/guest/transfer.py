@@ -269,17 +269,16 @@ def _makefolder_of(data_dir: str, parts: tuple[str, ...], made: list[tuple[str, 
 
 
 @contextlib.contextmanager
-def folder_of(data_dir: str, parts: tuple[str, ...]) -> Iterator[int]:
-    """Open a folder below the data folder step by step, following no symlink."""
-    fd = os.open(data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+def folder_of(
+    data_dir: str, parts: tuple[str, ...], flags: int = _FOLDER_FLAGS, *, make: bool = False
+) -> Iterator[int]:
+    """Open a folder below the data folder as ``folder_below`` does."""
+    root = os.open(data_dir, flags & ~os.O_NOFOLLOW)
     try:
-        for part in parts:
-            deeper = os.open(part, _FOLDER_FLAGS, dir_fd=fd)
-            os.close(fd)
-            fd = deeper
-        yield fd
+        with folder_below(root, parts, flags, make=make) as folder:
+            yield folder
     finally:
-        os.close(fd)
+        os.close(root)
 
 
 def _sync_folder(folder: int) -> None:
@@ -302,11 +301,17 @@ def send_data(peer: Peer, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def folder_below(root: int, parts: tuple[str, ...], flags: int) -> Iterator[int]:
-    """Open a folder below an open one step by step, with ``flags``, which must say to follow no symlink."""
+def folder_below(root: int, parts: tuple[str, ...], flags: int, *, make: bool = False) -> Iterator[int]:
+    """Open a folder below an open one step by step, with ``flags``, which must say to follow no symlink.
+
+    ``make`` makes the folders that are not there.
+    """
     fd = os.dup(root)
     try:
         for part in parts:
+            if make:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(part, 0o755, dir_fd=fd)
             deeper = os.open(part, flags, dir_fd=fd)
             os.close(fd)
             fd = deeper

@@ -32,7 +32,7 @@ from atoll.runtime.contract import SandboxNotFoundError, SandboxNotRunningError
 from atoll.service import call_notes
 from atoll.service.access import Access
 from atoll.service.call_ends import FAILURES, CallEnds
-from atoll.service.checks import check_count, check_integer, check_text
+from atoll.service.checks import check_count, check_text, integer_or
 from atoll.service.contents import Contents
 from atoll.service.egress import Egress, Refusals
 from atoll.service.entrance import Entrance
@@ -179,8 +179,9 @@ class Calls:
                     telling.limit("disk")
                 is_whole = event.outcome.type is OutcomeType.OK
                 status: Literal["completed", "incomplete"] = "completed" if is_whole else "incomplete"
-                telling.ended(_CAUSE[event.outcome.type])
-                yield ShellEnded(status=status, files=files, cause=_CAUSE[event.outcome.type])
+                cause = _CAUSE[event.outcome.type]
+                telling.ended(cause)
+                yield ShellEnded(status=status, files=files, cause=cause)
             except FAILURES as error:
                 cause, note = await self._ends.explain(container, error)
                 telling.ended(cause)
@@ -212,18 +213,12 @@ class Calls:
                     await self._sandboxes.stop(container)
 
     def _timeout_ms(self, asked: int | None) -> int:
-        if asked is None:
-            return self._limits.timeout_ms_default
-        check_integer("timeout_ms", asked, 1, self._limits.timeout_ms_max)
-        return asked
+        return integer_or(self._limits.timeout_ms_default, "timeout_ms", asked, 1, self._limits.timeout_ms_max)
 
     def _output_chars_max(self, asked: int | None, commands_count: int) -> int:
         """Give each command's limit: an answer is held in memory as a whole, so together they have one call's."""
         share = self._limits.output_bytes_max // commands_count
-        if asked is None:
-            return share
-        check_integer("max_output_length", asked, 0, self._limits.output_bytes_max)
-        return min(asked, share)
+        return min(share, integer_or(share, "max_output_length", asked, 0, self._limits.output_bytes_max))
 
     def _check_commands(self, commands: tuple[str, ...]) -> None:
         if not commands:

@@ -21,6 +21,14 @@ def check_integer(param: str, value: int, low: int, high: int) -> None:
         )
 
 
+def integer_or(default: int, param: str, asked: int | None, low: int, high: int) -> int:
+    """Give what was asked for, or the default where nothing was. Raises as ``check_integer`` does."""
+    if asked is None:
+        return default
+    check_integer(param, asked, low, high)
+    return asked
+
+
 def check_text(param: str, text: str, *, chars_max: int | None = None, bytes_max: int | None = None) -> None:
     """Raise ``InvalidRequestError`` for text that is too long, has a zero character, or is not Unicode."""
     try:

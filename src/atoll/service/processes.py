@@ -27,7 +27,7 @@ from atoll.runtime.contract import RuntimeFailure
 from atoll.service import call_notes
 from atoll.service.access import Access
 from atoll.service.call_ends import FAILURES, CallEnds
-from atoll.service.checks import check_count, check_integer, check_text
+from atoll.service.checks import check_count, check_text, integer_or
 from atoll.service.egress import Egress, Refusals
 from atoll.service.entrance import Entrance
 from atoll.service.events import CallTelling, Events
@@ -84,8 +84,11 @@ class Processes:
         last event. ``make_room`` is asked before output is read; it may raise ``NoAnswerRoomError``.
         """
         self._check(process)
-        timeout_ms = self._timeout_ms(process.timeout_ms)
-        output_bytes_max = self._output_bytes_max(process.output_bytes_max)
+        limits = self._limits
+        timeout_ms = integer_or(limits.timeout_ms_default, "timeout_ms", process.timeout_ms, 1, limits.timeout_ms_max)
+        output_bytes_max = integer_or(
+            limits.output_bytes_max, "max_output_bytes", process.output_bytes_max, 0, limits.output_bytes_max
+        )
         with self._place(project_id, container_id):
             async with self._access.use(project_id, container_id) as held, self._entrance.entered(held) as entered:
                 container, agent = entered
@@ -178,18 +181,6 @@ class Processes:
                 return translate(error)
             case _:
                 return error
-
-    def _timeout_ms(self, asked: int | None) -> int:
-        if asked is None:
-            return self._limits.timeout_ms_default
-        check_integer("timeout_ms", asked, 1, self._limits.timeout_ms_max)
-        return asked
-
-    def _output_bytes_max(self, asked: int | None) -> int:
-        if asked is None:
-            return self._limits.output_bytes_max
-        check_integer("max_output_bytes", asked, 0, self._limits.output_bytes_max)
-        return asked
 
     def _check(self, process: NewProcess) -> None:
         """Refuse what no kernel would take, before anything is woken."""

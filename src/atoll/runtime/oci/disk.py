@@ -5,8 +5,6 @@ written as the sandbox sees them (0 to 65535), so the whole lies in folders that
 of each size is made once and copied from then on, which is quicker than making it.
 """
 
-import errno
-import fcntl
 import os
 import subprocess
 import tempfile
@@ -14,10 +12,11 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from atoll.holes import share_blocks, written
+
 DISK_NAME: Final = "disk.ext4"
 DISK_BYTES_MIN: Final = 64 << 20
 _TEMPLATES_MAX: Final = 16
-_FICLONE: Final = 0x40049409
 _CHUNK_BYTES: Final = 64 << 10
 # Part of a template's name: another number makes new templates where the file system below has changed.
 _LAYOUT: Final = 2
@@ -95,24 +94,14 @@ def _copy_sparse(source: Path, target: Path) -> None:
     """Copy what is written in ``source``, leaving its holes."""
     with source.open("rb") as reader, target.open("xb") as writer:
         os.fchmod(writer.fileno(), 0o600)
-        try:
-            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
-        except OSError:  # no reflinks here; every other reason to fail will fail the copy too
-            _copy_extents(reader.fileno(), writer.fileno())
+        if not share_blocks(reader.fileno(), writer.fileno()):  # every other reason to fail will fail the copy too
+            _copy_written(reader.fileno(), writer.fileno())
 
 
-def _copy_extents(reader: int, writer: int) -> None:
+def _copy_written(reader: int, writer: int) -> None:
     size = os.fstat(reader).st_size
     os.ftruncate(writer, size)
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(reader, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole up to the end
-                return
-            raise
-        end = os.lseek(reader, start, os.SEEK_HOLE)
+    for start, end in written(reader, 0, size):
         for offset in range(start, end, _CHUNK_BYTES):
             chunk = os.pread(reader, min(_CHUNK_BYTES, end - offset), offset)
             # Much of what is allocated is zeros, an empty journal for one.
