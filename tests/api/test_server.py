@@ -12,7 +12,7 @@ import pytest
 from atoll.server import create_app, service_limits
 from atoll.service.limits import ServiceLimits
 from atoll.settings import Settings
-from atoll.store.migrations.upgrade import DatabaseTooNewError
+from atoll.store.migrations.steps import DatabaseTooNewError
 from tests.api.serving import alive
 
 KEY = "sk-atoll-" + "s" * 43

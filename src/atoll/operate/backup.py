@@ -158,7 +158,7 @@ def _source(settings: Settings, database: Path | None, *, with_images: bool) -> 
 
 
 def _check_versions(folder: Path, manifest: Manifest) -> None:
-    from atoll.store.migrations.upgrade import known_revisions  # noqa: PLC0415 - slow to load, as above
+    from atoll.store.migrations.steps import known_revisions  # noqa: PLC0415 - slow to load, as above
 
     revision = manifest.database_revision
     if revision is not None and revision not in known_revisions():

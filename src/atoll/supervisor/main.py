@@ -26,8 +26,8 @@ def run(settings: SupervisorSettings) -> None:
     """
     wait_for_end = _end_signal()
     engine = _open_engine(settings)
-    server = SupervisorServer(engine, settings)
-    engine.keep_pool()
+    # Making sandboxes ready takes both CPUs of a small machine, on which the server, their first client, starts, too.
+    server = SupervisorServer(engine, settings, on_first_client=engine.keep_pool)
     _log.info("the supervisor serves")
     wait_for_end()
     server.close()

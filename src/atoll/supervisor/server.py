@@ -77,9 +77,10 @@ class Engine(Protocol):
 class SupervisorServer:
     """Listens from its making until ``close``."""
 
-    def __init__(self, engine: Engine, settings: SupervisorSettings) -> None:
-        """Raise ``OSError`` when the socket cannot be made."""
+    def __init__(self, engine: Engine, settings: SupervisorSettings, on_first_client: Callable[[], None]) -> None:
+        """Raise ``OSError`` when the socket cannot be made. ``on_first_client`` is called once, and must not block."""
         self._engine = engine
+        self._on_first_client: Callable[[], None] | None = on_first_client
         self._allowed_uids = {0, settings.server_uid}
         making = max(4, 2 * (os.cpu_count() or 1))
         self._making = ThreadPoolExecutor(making, "making")
@@ -137,6 +138,9 @@ class SupervisorServer:
         connection = _Connection(peer, self._answer, self._connections.discard)
         self._connections.add(connection)
         connection.start()
+        if self._on_first_client is not None:
+            self._on_first_client()
+            self._on_first_client = None
 
     def _answer(self, connection: "_Connection", request: Request) -> None:
         self._pool_for(request.op).submit(self._act, connection, request)

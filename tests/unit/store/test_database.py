@@ -2,6 +2,8 @@
 
 import asyncio
 import stat
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -19,7 +21,8 @@ from sqlalchemy.exc import IntegrityError
 from atoll.store import containers
 from atoll.store.connection import Connection
 from atoll.store.database import Database, open_database
-from atoll.store.migrations.upgrade import DatabaseTooNewError
+from atoll.store.migrations.steps import DatabaseTooNewError
+from atoll.store.migrations.upgrade import NEWEST
 from atoll.store.served import open_served
 from atoll.store.sqlite import open_sqlite
 from atoll.store.tables import metadata
@@ -97,6 +100,31 @@ async def test_a_database_of_the_version_before_is_upgraded_with_its_rows(databa
             return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
         assert await database.read(lambda connection: connection.run_sync(differences)) == []
+
+
+async def test_what_an_up_to_date_database_is_compared_with_is_the_last_step(database_url: str) -> None:
+    async with open_database(database_url):
+        pass
+
+    async def found(connection: Connection) -> object:
+        return (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
+
+    async with opened_as_it_is(database_url) as database:
+        assert await database.read(found) == NEWEST
+
+
+async def test_an_up_to_date_database_is_opened_without_alembic(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/atoll.db"
+    async with open_database(url):
+        pass
+    program = (
+        "import asyncio, sys; from atoll.store.database import open_database\n"
+        "async def main():\n"
+        f"    async with open_database({url!r}): print('alembic' in sys.modules)\n"
+        "asyncio.run(main())"
+    )
+    said = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-c", program], text=True)
+    assert said == "False\n"
 
 
 async def test_an_upgrade_that_breaks_off_leaves_everything_and_is_done_again(

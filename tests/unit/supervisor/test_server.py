@@ -152,7 +152,14 @@ def socket_path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def serve(engine: MemoryEngine, socket_path: Path) -> Iterator[Callable[[], SupervisorServer]]:
+def first_clients() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def serve(
+    engine: MemoryEngine, socket_path: Path, first_clients: list[str]
+) -> Iterator[Callable[[], SupervisorServer]]:
     served: list[SupervisorServer] = []
     settings = SupervisorSettings(
         oci=OciSettings(sandboxes_dir=socket_path.parent, run_dir=socket_path.parent, images_dir=socket_path.parent),
@@ -162,7 +169,7 @@ def serve(engine: MemoryEngine, socket_path: Path) -> Iterator[Callable[[], Supe
     )
 
     def start() -> SupervisorServer:
-        served.append(SupervisorServer(engine, settings))
+        served.append(SupervisorServer(engine, settings, on_first_client=lambda: first_clients.append("came")))
         return served[-1]
 
     yield start
@@ -206,6 +213,18 @@ async def test_metrics(server: SupervisorServer, socket_path: Path) -> None:
     await client.create(SPEC)
     assert await client.metrics() == RuntimeMetrics(pool_ready=1, pool_target=2, pool_hits=3, pool_misses=1)
     await client.aclose()
+
+
+async def test_the_first_client_is_told_of_once(
+    server: SupervisorServer, socket_path: Path, first_clients: list[str]
+) -> None:
+    assert first_clients == []
+    for _ in range(2):
+        client = SupervisorClient(socket_path)
+        await client.observe()
+        await client.aclose()
+    await asyncio.to_thread(server.close)  # every connection was welcomed by then
+    assert first_clients == ["came"]
 
 
 async def test_capabilities_can_be_asked_before_there_is_a_loop(server: SupervisorServer, socket_path: Path) -> None:
