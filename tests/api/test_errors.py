@@ -15,7 +15,6 @@ from atoll.model.errors import (
     InvalidRequestError,
     NotFoundError,
     PayloadTooLargeError,
-    PermissionDeniedError,
     SandboxFailedError,
     StorageFullError,
 )
@@ -32,11 +31,6 @@ CASES: list[tuple[AtollError, int, dict[str, Any]]] = [
         ContainerExpiredError(),
         400,
         {"message": "Container is expired.", "type": "invalid_request_error", "param": None, "code": None},
-    ),
-    (
-        PermissionDeniedError("Not you."),
-        403,
-        {"message": "Not you.", "type": "invalid_request_error", "param": None, "code": "permission_denied"},
     ),
     (
         NotFoundError("Container with id 'cntr_1' not found."),

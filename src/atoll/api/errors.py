@@ -22,7 +22,6 @@ from atoll.model.errors import (
     BusyError,
     NotFoundError,
     PayloadTooLargeError,
-    PermissionDeniedError,
     RequestError,
     SandboxFailedError,
     StorageFullError,
@@ -61,7 +60,6 @@ class Row:
 
 TABLE: Final[Mapping[type[AtollError], Row]] = {
     AuthenticationError: Row(401, "invalid_request_error", "invalid_api_key"),
-    PermissionDeniedError: Row(403, "invalid_request_error", "permission_denied"),
     NotFoundError: Row(404, "invalid_request_error"),
     PayloadTooLargeError: Row(413, "invalid_request_error", "payload_too_large"),
     StorageFullError: Row(400, "invalid_request_error", "storage_full"),

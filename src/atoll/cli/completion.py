@@ -4,13 +4,16 @@ import contextlib
 import io
 import os
 import re
+import time
 from collections.abc import Iterator
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Final
 
 import typer
 
 from atoll.cli.connection import Connection, Local, Target, http_options
+from atoll.cli.living import LISTED_MAX
 
 _TIMEOUT_S: Final = 1.0
 _LIMIT: Final = 100
@@ -44,8 +47,9 @@ def _containers(context: typer.Context) -> Found:
         find_local = root.obj if callable(root.obj) else Local
         options = http_options(Target(root.params.get("base_url"), root.params.get("api_key"), find_local))
         with httpx.Client(**{**options, "timeout": _TIMEOUT_S}) as client:
-            page = Connection(client).get("/containers", limit=_LIMIT)
-        living = [item for item in page["data"] if item["status"] != "expired"]
+            until = time.monotonic() + _TIMEOUT_S
+            listed = takewhile(lambda _: time.monotonic() < until, Connection(client).pages("/containers", LISTED_MAX))
+            living = list(islice((item for item in listed if item["status"] != "expired"), _LIMIT))
         names = dict.fromkeys(str(item["name"]) for item in living)
         ids = [(str(item["id"]), _NOT_PLAIN.sub("_", str(item["name"]))) for item in living]
         return [found for found in [*((name, "") for name in names), *ids] if _PLAIN.fullmatch(found[0])]

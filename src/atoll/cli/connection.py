@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL: Final = "http://127.0.0.1:8484/v1"
 PAGE_LIMIT: Final = 100
 _CONNECT_TIMEOUT_S: Final = 10.0
+_SENDABLE_KEY: Final = re.compile(r"[!-~]+")  # what a header takes, without blanks
 _CONTAINER_ID: Final = re.compile(r"cntr_[0-9a-f]{48}")
 
 
@@ -44,6 +45,12 @@ class Target:
         given = self.base_url or client_base_url()
         base_url = None if given is None else _whole(given)
         api_key = self.api_key or first_api_key()
+        if api_key is not None and not _SENDABLE_KEY.fullmatch(api_key):
+            fail(
+                "The API key holds a character that no key has (… from a shortened one, a blank or a line's end?): "
+                "give the whole key as it was printed, in ATOLL_API_KEY or --api-key.",
+                code=ExitCode.NO_ACCESS,
+            )
         if base_url is not None and api_key is not None:
             return base_url, api_key
         local = self.find_local()
@@ -61,8 +68,20 @@ class Target:
 
 
 def _whole(base_url: str) -> str:
-    """Give a base URL as requests need it; one that names only the server is meant with the API's path."""
-    parts = urlsplit(base_url)
+    """Give a base URL as requests need it; one that names only the server is meant with the API's path.
+
+    One that cannot be ends the command.
+    """
+    try:
+        parts = urlsplit(base_url)
+        problem = (
+            None if parts.scheme in {"http", "https"} and parts.hostname else "it is no http:// or https:// address"
+        )
+        _ = parts.port  # is read only when it is asked for
+    except ValueError as error:
+        problem = str(error)
+    if problem is not None:
+        fail(f"The base URL {base_url!r} cannot be used: {problem}.", code=ExitCode.USAGE)
     return base_url.rstrip("/?#") + "/v1" if parts.netloc and parts.path in {"", "/"} else base_url.rstrip("/")
 
 
@@ -176,6 +195,12 @@ def connect(target: Target) -> Iterator[Connection]:
         fail(f"Cannot reach Atoll at {base_url}: {error}. {is_it}", code=ExitCode.UNREACHABLE)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         fail(f"The base URL {base_url!r} cannot be used: {str(error).rstrip('.')}.", code=ExitCode.USAGE)
+    except UnicodeEncodeError:
+        # Not what it is: there may be a secret beside it.
+        fail(
+            "Something that was given (a name, a path or code) is no UTF-8 text, which the API cannot take.",
+            code=ExitCode.USAGE,
+        )
     except httpx.HTTPError as error:
         fail(f"The connection to {base_url} broke: {str(error) or type(error).__name__}.", code=ExitCode.UNREACHABLE)
 

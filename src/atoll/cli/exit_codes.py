@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import Final
 
 from atoll.cli.failure import Failure
 
@@ -36,6 +37,15 @@ class ExitCode(IntEnum):
 
     INTERRUPTED = 130
     """Ctrl-C: what shells say."""
+
+
+_CODES: Final = {"rate_limit_exceeded": 429, "sandbox_failed": 500, "server_error": 500, "server_stopping": 503}
+"""The status that goes with an error's code, for those that are told in the middle of a stream, where none is."""
+
+
+def code_of_error(code: object) -> ExitCode:
+    """Give the code for an error that is told in a stream, by its ``code``."""
+    return code_of_status(_CODES.get(str(code), 400))
 
 
 def code_of_status(status: int) -> ExitCode:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from atoll.cli.connection import Connection
+from atoll.cli.exit_codes import ExitCode, code_of_error
 from atoll.cli.failure import fail
 from atoll.cli.server_sent_events import read_events
 from atoll.cli.tables import size_text
@@ -25,10 +26,11 @@ def stream_call(connection: Connection, path: str, body: dict[str, Any]) -> Iter
         try:
             for event in read_events(response.iter_lines()):
                 if event.get("type") == "error":
-                    fail(f"{harmless(str(event.get('message')))} (request {response.headers.get('x-request-id')})")
+                    text = f"{harmless(str(event.get('message')))} (request {response.headers.get('x-request-id')})"
+                    fail(text, code=code_of_error(event.get("code")))
                 yield event
         except ValueError:
-            fail("The server's stream of events cannot be read.")
+            fail("The server's stream of events cannot be read.", code=ExitCode.UNREACHABLE)
 
 
 def show(events: Iterator[dict[str, Any]], images: Path) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def show(events: Iterator[dict[str, Any]], images: Path) -> dict[str, Any]:
     if not at_line_start and sys.stdout.isatty():
         sys.stdout.write("\n")
     if item is None:
-        fail("The server ended the stream before the call was done.")
+        fail("The server ended the stream before the call was done.", code=ExitCode.UNREACHABLE)
     _name_files(item)
     return item
 

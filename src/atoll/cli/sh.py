@@ -67,5 +67,5 @@ def _show(events: Any) -> dict[str, Any]:
             case "response.output_item.done":
                 break
     if outcome is None:
-        fail("The server ended the stream before the command was done.")
+        fail("The server ended the stream before the command was done.", code=ExitCode.UNREACHABLE)
     return outcome

@@ -18,6 +18,7 @@ import typer
 from atoll.cli.arguments import AsJson, Containers, print_json, target_of
 from atoll.cli.connection import Connection, connect
 from atoll.cli.failure import Failure
+from atoll.cli.living import Living
 from atoll.cli.raw_terminal import has_terminal, keys_at_once
 from atoll.cli.tables import print_table, size_text, table_of
 
@@ -81,7 +82,7 @@ def top(
         raise typer.BadParameter(f"{order!r} is none of {', '.join(name for name, _ in _ORDERS.values())}.")
     with connect(target_of(context)) as connection:
         if as_json or not has_terminal():
-            rows = _sorted(_look(connection, limit), key)
+            rows = _sorted(_look(connection, Living(connection), limit), key)
             if as_json:
                 print_json([{"name": row["container"]["name"], **row["stats"]} for row in rows])
             else:
@@ -94,12 +95,13 @@ def _live(connection: Connection, interval: float, limit: int, key: str) -> None
     from rich.console import Console  # noqa: PLC0415 - slow to load
     from rich.live import Live  # noqa: PLC0415 - slow to load
 
+    living = Living(connection)
     said = io.StringIO()  # on the screen that is drawn on nobody would see it
     try:
         with _leaving() as leaving, keys_at_once(), Live(console=Console(), screen=True, auto_refresh=False) as live:
             while key not in _QUIT and not leaving.is_set():
                 with redirect_stderr(said):
-                    rows = _look(connection, limit)
+                    rows = _look(connection, living, limit)
                 key = _draw(live, rows, key, time.monotonic() + interval, leaving)
     except Failure:
         sys.stderr.write(said.getvalue())
@@ -140,12 +142,14 @@ def _leaving() -> Iterator[Event]:
             signal.signal(number, handler)
 
 
-def _look(connection: Connection, limit: int) -> list[Row]:
+def _look(connection: Connection, living: Living, limit: int) -> list[Row]:
     """Ask for the newest living containers, and what each holds; one that ends meanwhile is left out."""
-    living = [item for item in connection.pages("/containers", limit) if item["status"] != "expired"]
+    containers = living.newest(limit)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        found = pool.map(lambda item: connection.find(f"/containers/{item['id']}/stats"), living)
-        return [{"container": item, "stats": one} for item, one in zip(living, found, strict=True) if one is not None]
+        found = pool.map(lambda item: connection.find(f"/containers/{item['id']}/stats"), containers)
+        return [
+            {"container": item, "stats": one} for item, one in zip(containers, found, strict=True) if one is not None
+        ]
 
 
 def _sorted(rows: list[Row], key: str) -> list[Row]:

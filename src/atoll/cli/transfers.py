@@ -34,6 +34,8 @@ def put(connection: Connection, source: str, container: str, place: str) -> Any:
         if path.is_dir():
             return _put_tar(connection, path, container, target)
         folder, name = posixpath.split(target)
+        if not _is_utf8(name):
+            fail(f"{name!r} is no UTF-8: give it another name, {container}:NAME.", code=ExitCode.USAGE)
         if folder == DATA_ROOT:
             return _put_file(connection, path, container, name)
         if not name:
@@ -74,6 +76,11 @@ def get(connection: Connection, container: str, path: str, destination: str) -> 
         "files": count,
         "here": str(place),
     }
+
+
+def _is_utf8(name: str) -> bool:
+    """Tell whether a name is text; bytes of this machine's names that are none stand in it as surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def inside(place: str) -> str:

@@ -29,9 +29,9 @@ _READ_BYTES_MAX: Final = 1 << 20
 _FILES_MAX: Final = 10_000
 _SHOWN_IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _INSTRUCTIONS: Final = (
-    "Containers to compute in: Python with pandas, numpy, matplotlib and scikit-learn, and a shell, behind walls. "
-    "Create one, then run Python or shell in it; variables and files live on between calls until the container expires "
-    "(20 minutes without use unless told otherwise). Files are kept below /mnt/data."
+    "Containers to compute in: Python, usually with pandas, numpy, matplotlib and scikit-learn, and a shell, behind "
+    "walls. Create one, then run Python or shell in it; variables and files live on between calls until the container "
+    "was not used for the minutes that create_container tells in expires_after. Files are kept below /mnt/data."
 )
 _READS: Final = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 _CHANGES: Final = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=False)

@@ -55,10 +55,6 @@ class AuthenticationError(RequestError):
     """No key, or one that opens nothing."""
 
 
-class PermissionDeniedError(RequestError):
-    """The key is good, but not for this."""
-
-
 class NotFoundError(RequestError):
     """There is no such object in the caller's project."""
 

@@ -30,7 +30,7 @@ class Answer:
 
 @dataclass(slots=True)
 class ScriptedServer:
-    """``answers`` by method and path (without the query); anything else is a 404."""
+    """``answers`` by method and path, with the query or else without it; anything else is a 404."""
 
     base_url: str
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -47,7 +47,8 @@ def running_server() -> Iterator[ScriptedServer]:
             body = self._chunks() if "chunked" in self.headers.get("transfer-encoding", "") else self._body()
             scripted.asked.append(Asked(self.command, self.path, self.headers.get("authorization"), body))
             missing = Answer({"error": {"message": "Nothing here."}}, 404)
-            answer = scripted.answers.get(f"{self.command} {self.path.partition('?')[0]}", missing)
+            wanted = (f"{self.command} {self.path}", f"{self.command} {self.path.partition('?')[0]}")
+            answer = next((scripted.answers[one] for one in wanted if one in scripted.answers), missing)
             content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
             self.send_response(answer.status)
             for name, value in {"content-length": str(len(content)), **answer.headers}.items():

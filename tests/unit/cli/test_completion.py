@@ -46,6 +46,9 @@ def test_containers_by_name_and_id(complete: Complete, scripted: ScriptedServer)
     assert "demo" in complete("atoll show d")
     assert "dead" not in complete("atoll show d")
     assert ID in complete("atoll files list cn")
+    scripted.answers["GET /v1/containers"] = page(*[expired] * 100, has_more=True)
+    scripted.answers[f"GET /v1/containers?limit=100&after={expired['id']}"] = page(CONTAINER)
+    assert "demo" in complete("atoll show d")
 
 
 @pytest.mark.parametrize("name", ["de\\$(id)", "de;id", "de`id`", "de\nid", "de'id", "~de"])

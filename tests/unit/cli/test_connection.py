@@ -77,11 +77,28 @@ def test_nobody_there(atoll: Atoll) -> None:
     assert f"Cannot reach Atoll at http://127.0.0.1:{port}/v1" in outcome.stderr
 
 
-@pytest.mark.parametrize("url", ["ftp://x/v1", "nonsense"])
+@pytest.mark.parametrize("url", ["ftp://x/v1", "nonsense", "http://[::1:8484/v1", "http://x:port/v1", "http:///v1"])
 def test_a_base_url_that_cannot_be(atoll: Atoll, url: str) -> None:
     outcome = atoll("--base-url", url, "ls")
     assert outcome.code == 2
     assert "cannot be used" in outcome.stderr
+
+
+@pytest.mark.parametrize("key", ["sk-atoll-…", "sk-atoll-1\r", "sk-\udce9", "sk atoll"], ids=range(4))
+def test_a_key_that_cannot_be(atoll: Atoll, scripted: ScriptedServer, key: str) -> None:
+    outcome = atoll("--api-key", key, "ls")
+    assert outcome.code == 4
+    assert "give the whole key" in outcome.stderr
+    assert key not in outcome.stderr
+    assert not scripted.asked
+
+
+@pytest.mark.parametrize("arguments", [("show", "caf\udce9"), ("run", ID, "'caf\udce9'"), ("create", "caf\udce9")])
+def test_what_is_no_text_is_not_sent(atoll: Atoll, scripted: ScriptedServer, arguments: tuple[str, ...]) -> None:
+    outcome = atoll(*arguments)
+    assert outcome.code == 2
+    assert "is no UTF-8 text" in outcome.stderr
+    assert not scripted.asked
 
 
 def test_a_name_is_looked_up_and_expired_ones_do_not_count(atoll: Atoll, scripted: ScriptedServer) -> None:

@@ -86,6 +86,14 @@ def test_a_file_here_that_cannot_be_read(atoll: Atoll, scripted: ScriptedServer)
     assert "gone cannot be read: No such file" in atoll("cp", "gone", f"{ID}:").stderr
 
 
+def test_a_file_here_whose_name_is_no_text(atoll: Atoll, scripted: ScriptedServer, tmp_path: Path) -> None:
+    (tmp_path / "caf\udce9.txt").touch()
+    scripted.answers[f"POST {FILES}"] = Answer(FILE)
+    outcome = atoll("cp", "caf\udce9.txt", f"{ID}:")
+    assert (outcome.code, f"give it another name, {ID}:NAME" in outcome.stderr, scripted.asked) == (2, True, [])
+    assert atoll("cp", "caf\udce9.txt", f"{ID}:cafe.txt").code == 0
+
+
 def test_a_file_goes_below_as_a_tar(atoll: Atoll, scripted: ScriptedServer, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"hello")
     scripted.answers[f"PUT /v1/containers/{ID}/archive"] = Answer({"files": 1})

@@ -81,12 +81,16 @@ def test_files_of_the_call_are_named(atoll: Atoll, scripted: ScriptedServer) -> 
     assert atoll("run", ID, "1").stderr == "[file /mnt/data/a\u241b[2Jb, 2.0 KiB]\n"
 
 
-@pytest.mark.parametrize("verb", ["run", "sh"])
-def test_an_error_event_ends_the_command(atoll: Atoll, scripted: ScriptedServer, verb: str) -> None:
-    scripted.answers[PYTHON] = scripted.answers[SHELL] = stream({"type": "error", "message": "The sandbox broke."})
-    outcome = atoll(verb, ID, "1")
-    assert outcome.code == (125 if verb == "sh" else 1)
+@pytest.mark.parametrize(
+    ("why", "code"), [(None, 1), ("sandbox_failed", 3), ("server_error", 3), ("rate_limit_exceeded", 6)]
+)
+def test_an_error_event_ends_the_command(atoll: Atoll, scripted: ScriptedServer, why: str | None, code: int) -> None:
+    error = {"type": "error", "message": "The sandbox broke.", "code": why, "param": None}
+    scripted.answers[PYTHON] = scripted.answers[SHELL] = stream(error)
+    outcome = atoll("run", ID, "1")
+    assert outcome.code == code
     assert "The sandbox broke. (request req_1)" in outcome.stderr
+    assert atoll("sh", ID, "1").code == 125
 
 
 @pytest.mark.parametrize("verb", ["run", "sh"])
@@ -94,13 +98,15 @@ def test_a_stream_that_stops_early_is_no_success(atoll: Atoll, scripted: Scripte
     scripted.answers[PYTHON] = stream(logs("1"))
     scripted.answers[SHELL] = stream(delta(stdout="1"))
     outcome = atoll(verb, ID, "1")
-    assert (outcome.code, outcome.stdout) == (125 if verb == "sh" else 1, "1")
+    assert (outcome.code, outcome.stdout) == (125 if verb == "sh" else 3, "1")
     assert "ended the stream before" in outcome.stderr
 
 
 def test_a_stream_that_is_no_stream_is_said(atoll: Atoll, scripted: ScriptedServer) -> None:
     scripted.answers[PYTHON] = Answer(b"data: [1]\n\n")
-    assert "cannot be read" in atoll("run", ID, "1").stderr
+    outcome = atoll("run", ID, "1")
+    assert outcome.code == 3
+    assert "cannot be read" in outcome.stderr
 
 
 def test_an_error_before_the_stream_is_like_any_other(atoll: Atoll, scripted: ScriptedServer) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from atoll.cli.connection import Local, Target, connect
+from atoll.cli.living import Living
 from tests.harness.person import Person
 from tests.harness.server import AtollServer
-from tests.unit.cli.conftest import Atoll
+from tests.unit.cli.conftest import KEY, Atoll
 from tests.unit.cli.scripted_server import Answer, ScriptedServer
 from tests.unit.cli.test_connection import CONTAINER, ID, page
 
@@ -79,6 +81,33 @@ def test_a_row(atoll: Atoll, scripted: ScriptedServer) -> None:
     assert atoll("stats", ID).stdout.splitlines()[1].split() == row
     assert atoll("top").stdout.splitlines()[1].split() == ["demo", *row, "0:00"]
     assert json.loads(atoll("top", "--json").stdout) == [{"name": "demo", **STATS}]
+
+
+def test_living_ones_behind_expired_ones_are_found(atoll: Atoll, scripted: ScriptedServer) -> None:
+    expired = {**CONTAINER, "id": "cntr_" + "1" * 48, "status": "expired"}
+    scripted.answers["GET /v1/containers"] = page(*[expired] * 100, has_more=True)
+    scripted.answers[f"GET /v1/containers?limit=100&after={expired['id']}"] = page(CONTAINER)
+    scripted.answers[f"GET /v1/containers/{ID}/stats"] = Answer(STATS)
+    assert [row["name"] for row in json.loads(atoll("top", "--json").stdout)] == ["demo"]
+
+
+def test_a_later_look_goes_no_further_back_than_it_must(scripted: ScriptedServer) -> None:
+    ids = [f"cntr_{number:048}" for number in range(4)]
+    listed = [{**CONTAINER, "id": one, "created_at": 9 - number} for number, one in enumerate(ids)]
+    listed[2]["status"] = "expired"
+    scripted.answers["GET /v1/containers"] = page(*listed[:2], has_more=True)
+    scripted.answers[f"GET /v1/containers?limit=100&after={ids[1]}"] = page(*listed[2:])
+    with connect(Target(scripted.base_url, KEY, Local)) as connection:
+        living = Living(connection)
+        assert [item["id"] for item in living.newest(2)] == ids[:2]
+        assert len(scripted.asked) == 1
+        listed[3]["status"] = "expired"
+        scripted.answers[f"GET /v1/containers?limit=100&after={ids[1]}"] = page(*listed[2:])
+        assert [item["id"] for item in living.newest(5)] == ids[:2]
+        assert len(scripted.asked) == 3
+        scripted.answers["GET /v1/containers"] = page(*listed[:3], has_more=True)
+        assert [item["id"] for item in living.newest(5)] == ids[:2]
+        assert len(scripted.asked) == 4
 
 
 def test_a_container_that_ends_meanwhile_is_left_out(atoll: Atoll, scripted: ScriptedServer) -> None:
