@@ -69,6 +69,8 @@ def _attach(target: Target, container_id: str, terminal_id: str | None, escape: 
     except NoTerminalError as error:
         fail(str(error), code=error.code)
     if ended.exit_code is None:
+        if ended.terminal_id is None:
+            raise SystemExit(ExitCode.INTERRUPTED)
         terminal_id = harmless(ended.terminal_id)
         sys.stderr.write(f"\n[detached; to go on: atoll attach {container_id} --terminal {terminal_id}]\n")
     return ended.exit_code or 0

@@ -43,9 +43,9 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How it went: the shell's exit code, or ``None`` when it goes on without us."""
+    """How it went: the shell's exit code, or ``None`` when it goes on without us; no id where there never was a way."""
 
-    terminal_id: str
+    terminal_id: str | None
     exit_code: int | None
 
 
@@ -93,10 +93,10 @@ class _Attachment:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if screen.done():
-                return Ended(self._terminal_id or "", screen.result())
+                return Ended(self._terminal_id, screen.result())
             if keys.done():
                 keys.result()
-            return Ended(self._terminal_id or "", None)
+            return Ended(self._terminal_id if self._connected_once.is_set() else None, None)
         finally:
             for task in tasks:
                 task.cancel()

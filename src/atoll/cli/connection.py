@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -98,8 +99,19 @@ def _no_key(base_url: str, local: Local) -> str:
     )
 
 
+class NotNowError(Exception):
+    """The server has no room or failed (429, 5xx): another try may go well. The message is the server's."""
+
+    def __init__(self, response: "httpx.Response") -> None:
+        super().__init__(explain(response))
+        self.code = code_of_status(response.status_code)
+
+
 class Connection:
-    """An open way to one server. Every method ends the command with a message when the server says no."""
+    """An open way to one server. Every method ends the command with a message when the server says no.
+
+    What may go well later is a ``NotNowError``, which ends the command likewise unless somebody tries again.
+    """
 
     def __init__(self, client: "httpx.Client") -> None:
         self._client = client
@@ -170,6 +182,8 @@ class Connection:
         return str(found[0]["id"])
 
     def _answer(self, response: "httpx.Response") -> Any:
+        if response.status_code == HTTPStatus.TOO_MANY_REQUESTS or response.is_server_error:
+            raise NotNowError(response)
         if response.is_error:
             fail(explain(response), code=code_of_status(response.status_code))
         try:
@@ -188,6 +202,8 @@ def connect(target: Target) -> Iterator[Connection]:
     try:
         with httpx.Client(**options) as client:
             yield Connection(client)
+    except NotNowError as error:
+        fail(str(error), code=error.code)
     except KeyboardInterrupt:
         raise SystemExit(ExitCode.INTERRUPTED) from None
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:

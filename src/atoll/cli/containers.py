@@ -13,6 +13,7 @@ from atoll.cli.failure import fail
 from atoll.cli.network_options import Allow, Secret, policy_of
 from atoll.cli.progress import Progress, waiting
 from atoll.cli.tables import print_table, time_text
+from atoll.cli.terminal import write
 from atoll.cli.transfers import put
 
 _LIMIT_DEFAULT = 20
@@ -51,12 +52,13 @@ def create(
                 file_ids=file_id or None,
                 network_policy=policy,
             )
+        # Before the files: the container is there also when one of them does not get in.
+        if as_json:
+            print_json(made)
+        else:
+            write(sys.stdout, made["id"] + "\n")
         for path in files:
             put(connection, str(path), made["id"], "")
-    if as_json:
-        print_json(made)
-    else:
-        sys.stdout.write(made["id"] + "\n")
 
 
 def update(
@@ -80,8 +82,9 @@ def update(
     }
     if not any(change.values()):
         fail("Say what is to change; `atoll update --help` tells what can.", code=ExitCode.USAGE)
-    with connect(target_of(context)) as connection:
-        print_json(connection.post(f"/containers/{connection.find_container(container)}", **change))
+    with connect(target_of(context)) as connection, waiting("Changing it"):
+        changed = connection.post(f"/containers/{connection.find_container(container)}", **change)
+    print_json(changed)
 
 
 def _expiry(minutes: int | None) -> dict[str, object] | None:
@@ -98,7 +101,7 @@ def ls(
     as_json: AsJson = False,
 ) -> None:
     """List containers, newest first."""
-    with connect(target_of(context)) as connection:
+    with connect(target_of(context)) as connection, waiting("Looking"):
         found = list(connection.pages("/containers", None if everything else limit, name=name, order=order))
     if as_json:
         print_json(found)
@@ -121,8 +124,9 @@ def ls(
 
 def show(context: typer.Context, container: Container) -> None:
     """Print everything about a container, as JSON."""
-    with connect(target_of(context)) as connection:
-        print_json(connection.get(f"/containers/{connection.find_container(container)}"))
+    with connect(target_of(context)) as connection, waiting("Looking"):
+        found = connection.get(f"/containers/{connection.find_container(container)}")
+    print_json(found)
 
 
 def rm(
@@ -146,11 +150,13 @@ def rm(
 
 def interrupt(context: typer.Context, container: Container) -> None:
     """Stop the call that runs in a container; variables are kept."""
-    with connect(target_of(context)) as connection:
-        print_json(connection.post(f"/containers/{connection.find_container(container)}/interrupt"))
+    with connect(target_of(context)) as connection, waiting("Interrupting"):
+        answer = connection.post(f"/containers/{connection.find_container(container)}/interrupt")
+    print_json(answer)
 
 
 def restart(context: typer.Context, container: Container) -> None:
     """End everything that runs in a container; files are kept."""
     with connect(target_of(context)) as connection, waiting("Starting anew"):
-        print_json(connection.post(f"/containers/{connection.find_container(container)}/restart"))
+        answer = connection.post(f"/containers/{connection.find_container(container)}/restart")
+    print_json(answer)

@@ -10,6 +10,7 @@ import typer
 
 from atoll.cli.arguments import AsJson, Container, Follow, print_json, print_json_line, target_of
 from atoll.cli.connection import Connection, connect
+from atoll.cli.patience import Patience
 from atoll.cli.tables import print_table, size_text, time_text
 from atoll.cli.terminal import harmless
 
@@ -46,12 +47,14 @@ def egress(
 
 
 def _later(connection: Connection, path: str, after: str | None) -> Iterator[dict[str, Any]]:
+    patience = Patience()
     while True:
         # Connections are told when they have ended, so there is nothing that a stream could tell sooner.
         time.sleep(_PAUSE_S)
-        for item in connection.pages(path, after=after, order="asc"):
-            after = item["id"]
-            yield item
+        with patience.trying():
+            for item in connection.pages(path, after=after, order="asc"):
+                after = item["id"]
+                yield item
 
 
 def _print(found: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from atoll.cli.connection import Connection
 from atoll.cli.exit_codes import ExitCode
 from atoll.cli.failure import fail
+from atoll.cli.patience import Patience
 from atoll.cli.server_sent_events import read_events
 
 LAST: Final = ("container.expired", "container.deleted")
@@ -15,7 +16,6 @@ _START: Final = "start"
 _ID: Final = re.compile(r"id: ?([^\s-]+)-([0-9]+)")
 _QUIET_S_MAX: Final = 60.0  # the server says something every 15
 _PAUSE_S: Final = 1.0
-_GIVE_UP_S: Final = 60.0
 
 
 class EventStream:
@@ -35,24 +35,19 @@ class EventStream:
         return 0
 
     def follow(self) -> Iterator[dict[str, Any]]:
-        """Give all events until the container ends, connecting again where the connection breaks."""
-        import httpx  # noqa: PLC0415 - slow to load
-
-        heard_at = time.monotonic()
+        """Give all events until the container ends, connecting again where the connection breaks or nobody answers."""
+        patience = Patience()
         while True:
-            try:
-                for event in self._once():
-                    heard_at = time.monotonic()
+            with patience.trying():
+                for event in self._once(patience):
                     yield event
                     if event["type"] in LAST:
                         return
-            except httpx.TransportError:
-                if time.monotonic() - heard_at > _GIVE_UP_S + _QUIET_S_MAX:
-                    raise
             time.sleep(_PAUSE_S)
 
-    def _once(self) -> Iterator[dict[str, Any]]:
+    def _once(self, patience: Patience) -> Iterator[dict[str, Any]]:
         with self._opened({"after": self._last_id}) as response:
+            patience.heard()
             try:
                 for event in read_events(response.iter_lines()):
                     self._last_id = str(event["id"])

@@ -9,7 +9,7 @@ from atoll.cli.arguments import AsJson, Container, print_json, target_of
 from atoll.cli.connection import connect
 from atoll.cli.exit_codes import ExitCode
 from atoll.cli.failure import fail
-from atoll.cli.progress import Progress
+from atoll.cli.progress import Progress, waiting
 from atoll.cli.tables import print_table, size_text, time_text
 from atoll.cli.transfers import find_file, get, put
 
@@ -32,7 +32,7 @@ _Paths = Annotated[list[str], typer.Argument(help="Paths below /mnt/data, or ids
 @files_app.command("list")
 def list_(context: typer.Context, container: Container, *, as_json: AsJson = False) -> None:
     """List a container's files, the oldest first; `atoll files CONTAINER` is short for it."""
-    with connect(target_of(context)) as connection:
+    with connect(target_of(context)) as connection, waiting("Looking"):
         found = list(connection.pages(f"/containers/{connection.find_container(container)}/files", order="asc"))
     if as_json:
         print_json(found)

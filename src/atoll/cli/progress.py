@@ -2,9 +2,8 @@
 
 import sys
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 
@@ -29,54 +28,70 @@ class Progress:
         self._total = total
         self._unit = unit
         self._done = 0
-        self._begun_at = time.monotonic()
         self._bar: rich.progress.Progress | None = None
-        self._task: rich.progress.TaskID | None = None
+        self._showing = ExitStack()
 
     def advance(self, size: int) -> None:
         """Count on."""
         self._done += size
-        if self._bar is None and sys.stderr.isatty() and time.monotonic() - self._begun_at >= _SHOWN_AFTER_S:
-            self._show()
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._done)
+        if self._bar is not None:
+            self._update(self._bar)
 
-    def _show(self) -> None:
+    def _show(self) -> Callable[[], object]:
         from rich import progress  # noqa: PLC0415 - slow to load, rarely needed
         from rich.console import Console  # noqa: PLC0415 - slow to load, rarely needed
 
         of_bytes = (progress.DownloadColumn(), progress.TransferSpeedColumn())
-        self._bar = progress.Progress(
+        bar = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
             *(of_bytes if self._unit == "bytes" else (progress.MofNCompleteColumn(),)),
             progress.TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        self._task = self._bar.add_task(self._name, total=self._total)
-        self._bar.start()
+        bar.add_task(self._name, total=self._total)
+        bar.start()
+        self._bar = bar
+        self._update(bar)  # what was counted before the bar was to be seen by others
+        return bar.stop
+
+    def _update(self, bar: "rich.progress.Progress") -> None:
+        bar.update(bar.task_ids[0], completed=self._done)
 
     def __enter__(self) -> Self:
+        self._showing.enter_context(_when_slow(self._show))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._showing.close()
 
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Turn a wheel on stderr, if that is a terminal, while a single answer takes over a second."""
+
+    def show() -> Callable[[], object]:
+        from rich.console import Console  # noqa: PLC0415 - slow to load, rarely needed
+        from rich.status import Status  # noqa: PLC0415 - likewise
+
+        status = Status(what, console=Console(stderr=True))
+        status.start()
+        return status.stop
+
+    with _when_slow(show):
+        yield
+
+
+@contextmanager
+def _when_slow(show: Callable[[], Callable[[], object]]) -> Iterator[None]:
+    """Call ``show`` once the block has taken a second, whatever it is busy with, and at its end what ``show`` gave."""
     if not sys.stderr.isatty():
         yield
         return
-    from rich.console import Console  # noqa: PLC0415 - slow to load, for terminals only
-    from rich.status import Status  # noqa: PLC0415 - likewise
-
-    status = Status(what, console=Console(stderr=True))
-    timer = threading.Timer(_SHOWN_AFTER_S, status.start)
+    hide: list[Callable[[], object]] = []
+    timer = threading.Timer(_SHOWN_AFTER_S, lambda: hide.append(show()))
     timer.daemon = True
     timer.start()
     try:
@@ -84,4 +99,5 @@ def waiting(what: str) -> Iterator[None]:
     finally:
         timer.cancel()
         timer.join()
-        status.stop()
+        for one in hide:
+            one()

@@ -14,7 +14,7 @@ from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
-from atoll.cli.connection import Connection
+from atoll.cli.connection import Connection, NotNowError
 from atoll.cli.failure import Failure
 from atoll.cli.python_call import show, stream_call
 from atoll.cli.python_source import indent_after, is_whole
@@ -60,6 +60,12 @@ def _run(connection: Connection, container_id: str, source: str, timeout_ms: int
     except KeyboardInterrupt:
         sys.stderr.write("\n[hung up; the server ends the call]\n")
         return
+    except NotNowError as error:
+        sys.stderr.write(f"atoll: {harmless(str(error))}\n")
+        return
+    except UnicodeEncodeError:
+        sys.stderr.write("atoll: What was typed is no UTF-8 text.\n")
+        return
     except httpx.HTTPError as error:
         sys.stderr.write(f"atoll: The connection broke: {harmless(str(error)) or type(error).__name__}.\n")
         return
@@ -73,7 +79,7 @@ def _interrupting(connection: Connection, path: str) -> Iterator[None]:
     is_asked = threading.Event()
 
     def ask() -> None:
-        with suppress(httpx.HTTPError, Failure):
+        with suppress(httpx.HTTPError, NotNowError, Failure):
             connection.post(path)
 
     def on_interrupt(*_: object) -> None:

@@ -19,6 +19,8 @@ from atoll.cli.arguments import AsJson, Containers, print_json, target_of
 from atoll.cli.connection import Connection, connect
 from atoll.cli.failure import Failure
 from atoll.cli.living import Living
+from atoll.cli.patience import Patience
+from atoll.cli.progress import waiting
 from atoll.cli.raw_terminal import has_terminal, keys_at_once
 from atoll.cli.tables import print_table, size_text, table_of
 
@@ -56,7 +58,7 @@ def stats(
 
     Looking does not keep a container from expiring. `cores` were used since the look before.
     """
-    with connect(target_of(context)) as connection:
+    with connect(target_of(context)) as connection, waiting("Looking"):
         ids = [connection.find_container(container) for container in containers]
         found = [connection.get(f"/containers/{container_id}/stats") for container_id in ids]
     if as_json:
@@ -82,7 +84,8 @@ def top(
         raise typer.BadParameter(f"{order!r} is none of {', '.join(name for name, _ in _ORDERS.values())}.")
     with connect(target_of(context)) as connection:
         if as_json or not has_terminal():
-            rows = _sorted(_look(connection, Living(connection), limit), key)
+            with waiting("Looking"):
+                rows = _sorted(_look(connection, Living(connection), limit), key)
             if as_json:
                 print_json([{"name": row["container"]["name"], **row["stats"]} for row in rows])
             else:
@@ -95,22 +98,27 @@ def _live(connection: Connection, interval: float, limit: int, key: str) -> None
     from rich.console import Console  # noqa: PLC0415 - slow to load
     from rich.live import Live  # noqa: PLC0415 - slow to load
 
-    living = Living(connection)
+    living, patience = Living(connection), Patience()
+    with waiting("Looking"):
+        rows = _look(connection, living, limit)  # before the screen is taken: what fails at once is told and ends it
     said = io.StringIO()  # on the screen that is drawn on nobody would see it
     try:
         with _leaving() as leaving, keys_at_once(), Live(console=Console(), screen=True, auto_refresh=False) as live:
-            while key not in _QUIT and not leaving.is_set():
-                with redirect_stderr(said):
+            while True:
+                note = "no answer now, asking again" if patience.is_needed else ""
+                key = _draw(live, rows, key, time.monotonic() + interval, leaving, note=note)
+                if key in _QUIT or leaving.is_set():
+                    return
+                with redirect_stderr(said), patience.trying():
                     rows = _look(connection, living, limit)
-                key = _draw(live, rows, key, time.monotonic() + interval, leaving)
     except Failure:
         sys.stderr.write(said.getvalue())
         raise
 
 
-def _draw(live: "Live", rows: list[Row], key: str, until: float, leaving: Event) -> str:
+def _draw(live: "Live", rows: list[Row], key: str, until: float, leaving: Event, *, note: str) -> str:
     """Draw until it is time for the next look; give the key of the order that was chosen last, or one to leave by."""
-    live.update(_page(live, _sorted(rows, key), key), refresh=True)
+    live.update(_page(live, _sorted(rows, key), key, note), refresh=True)
     while not leaving.is_set() and (left := until - time.monotonic()) > 0:
         # In slices: a signal that comes just before the wait does not end it.
         if not select.select([sys.stdin], [], [], min(left, _SLICE_S))[0]:
@@ -120,7 +128,7 @@ def _draw(live: "Live", rows: list[Row], key: str, until: float, leaving: Event)
             if pressed in _QUIT:
                 return pressed
             key = pressed if pressed in _ORDERS else key
-        live.update(_page(live, _sorted(rows, key), key), refresh=True)
+        live.update(_page(live, _sorted(rows, key), key, note), refresh=True)
     return key
 
 
@@ -156,14 +164,16 @@ def _sorted(rows: list[Row], key: str) -> list[Row]:
     return sorted(rows, key=_ORDERS[key][1], reverse=True)
 
 
-def _page(live: "Live", rows: list[Row], key: str) -> "RenderableType":
+def _page(live: "Live", rows: list[Row], key: str, note: str) -> "RenderableType":
     from rich.console import Group  # noqa: PLC0415 - slow to load
     from rich.text import Text  # noqa: PLC0415 - slow to load
 
     memory = size_text(sum(row["stats"]["memory"]["used_bytes"] for row in rows))
     cores = sum(row["stats"]["cpu"]["cores"] for row in rows)
     keys = "  ".join(f"{letter} {name}" for letter, (name, _) in _ORDERS.items())
-    head = Text(f"{len(rows)} containers, {memory}, {cores:.2f} cores   by {_ORDERS[key][0]}   ({keys}  q leaves)\n")
+    head = Text(
+        f"{len(rows)} containers, {memory}, {cores:.2f} cores   by {_ORDERS[key][0]}   ({keys}  q leaves)   {note}\n"
+    )
     if live.console.width >= _WIDTH_FOR_IDS:
         return Group(head, table_of(_COLUMNS, map(_cells, rows)))
     columns, *cells = ((one[0], *one[2:]) for one in (_COLUMNS, *map(_cells, rows)))

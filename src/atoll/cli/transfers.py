@@ -56,9 +56,13 @@ def get(connection: Connection, container: str, path: str, destination: str) -> 
         return _get_file(connection, container_id, file, destination)
     target = inside(path)
     if destination == "-":
-        with connection.stream("GET", f"/containers/{container_id}/archive", params={"path": target}) as response:
+        with (
+            connection.stream("GET", f"/containers/{container_id}/archive", params={"path": target}) as response,
+            Progress(posixpath.basename(target), None) as progress,
+        ):
             for chunk in response.iter_bytes():
                 sys.stdout.buffer.write(chunk)
+                progress.advance(len(chunk))
         sys.stdout.buffer.flush()
         return {"object": "container.archive", "container_id": container_id, "path": target}
     place = Path(destination)

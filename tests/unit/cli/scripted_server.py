@@ -30,10 +30,13 @@ class Answer:
 
 @dataclass(slots=True)
 class ScriptedServer:
-    """``answers`` by method and path, with the query or else without it; anything else is a 404."""
+    """``answers`` by method and path, with the query or else without it; anything else is a 404.
+
+    Of several answers each is given once, the last one from then on.
+    """
 
     base_url: str
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, Answer | list[Answer]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
 
 
@@ -46,15 +49,25 @@ def running_server() -> Iterator[ScriptedServer]:
         def do_GET(self) -> None:
             body = self._chunks() if "chunked" in self.headers.get("transfer-encoding", "") else self._body()
             scripted.asked.append(Asked(self.command, self.path, self.headers.get("authorization"), body))
-            missing = Answer({"error": {"message": "Nothing here."}}, 404)
-            wanted = (f"{self.command} {self.path}", f"{self.command} {self.path.partition('?')[0]}")
-            answer = next((scripted.answers[one] for one in wanted if one in scripted.answers), missing)
+            answer = self._answer()
             content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
             self.send_response(answer.status)
             for name, value in {"content-length": str(len(content)), **answer.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)
+
+        def _answer(self) -> Answer:
+            for wanted in (f"{self.command} {self.path}", f"{self.command} {self.path.partition('?')[0]}"):
+                match scripted.answers.get(wanted):
+                    case Answer() as answer:
+                        return answer
+                    case [answer]:
+                        return answer
+                    case [answer, *rest]:
+                        scripted.answers[wanted] = rest
+                        return answer
+            return Answer({"error": {"message": "Nothing here."}}, 404)
 
         def _body(self) -> bytes:
             return self.rfile.read(int(self.headers.get("content-length", 0)))

@@ -1,6 +1,7 @@
 """``atoll attach``: somebody at a terminal, and a real server."""
 
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from atoll.cli.screen_modes import ScreenModes
 from tests.harness.api import Api
 from tests.harness.person import Person
 from tests.harness.poll import wait_until
-from tests.harness.server import AtollServer, MakeServer
+from tests.harness.server import PROJECT_DIR, AtollServer, MakeServer
 from tests.unit.cli.conftest import Atoll
 
 READY = "bind 'set enable-bracketed-paste off'; PS1=rea''dy; PS2=\n"
@@ -89,6 +90,18 @@ def test_a_server_that_goes_away_and_comes_back(make_server: MakeServer, tmp_pat
         person.type("exit $((x+1))\n")
         assert person.end() == 5
         assert person.modes() == person.modes_before
+
+
+def test_leaving_before_there_was_a_way(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        environment = {"PYTHONPATH": str(PROJECT_DIR / "src"), "ATOLL_BASE_URL": url, "ATOLL_API_KEY": "sk-x"}
+        arguments = ("-m", "atoll.operate.main", "attach", "cntr_" + "0" * 48)
+        with Person(*arguments, environment=environment, cwd=tmp_path) as person:
+            with silent.accept()[0]:
+                person.type("\x03")
+                assert person.end() == 130
+            assert b"detached" not in person.shown
 
 
 def test_without_a_terminal(atoll: Atoll) -> None:

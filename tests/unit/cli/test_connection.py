@@ -12,6 +12,8 @@ EMPTY: dict[str, object] = {"object": "list", "data": [], "first_id": None, "las
 ID = "cntr_" + "0" * 48
 CONTAINER = {"id": ID, "object": "container", "created_at": 0, "status": "running", "name": "demo"}
 
+NOT_NOW = Answer(b"<html>Starting</html>", 503)
+
 
 def page(*items: dict[str, object], has_more: bool = False) -> Answer:
     return Answer({**EMPTY, "data": list(items), "has_more": has_more})

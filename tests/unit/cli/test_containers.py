@@ -1,6 +1,7 @@
 """``atoll create`` and ``atoll update``: what they ask for."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,16 @@ def test_everything_that_can_be_wished(atoll: Atoll, scripted: ScriptedServer, m
             "domain_secrets": [{"domain": "a.example", "name": "TOKEN", "value": "s3cret"}],
         },
     }
+
+
+def test_what_was_made_is_said_also_when_a_file_does_not_get_in(
+    atoll: Atoll, scripted: ScriptedServer, tmp_path: Path
+) -> None:
+    (tmp_path / "a").touch()
+    scripted.answers["POST /v1/containers"] = Answer(CONTAINER)
+    outcome = atoll("create", "x", "--file", "a")
+    assert (outcome.code, outcome.stdout) == (5, ID + "\n")
+    assert "Nothing here." in outcome.stderr
 
 
 def test_what_is_changed(atoll: Atoll, scripted: ScriptedServer) -> None:

@@ -3,12 +3,16 @@
 import json
 from pathlib import Path
 
+import httpx
+import pytest
+
+from atoll.cli.patience import Patience
 from tests.harness.person import Person
 from tests.harness.poll import wait_until
 from tests.harness.server import PROJECT_DIR
 from tests.unit.cli.conftest import Atoll
-from tests.unit.cli.scripted_server import ScriptedServer
-from tests.unit.cli.test_connection import page
+from tests.unit.cli.scripted_server import Answer, ScriptedServer
+from tests.unit.cli.test_connection import NOT_NOW, page
 
 ID = "cntr_" + "0" * 48
 PATH = f"GET /v1/containers/{ID}/egress"
@@ -41,6 +45,36 @@ def test_the_newest_come_last(atoll: Atoll, scripted: ScriptedServer) -> None:
     ]
     assert [item["id"] for item in json.loads(atoll("egress", ID, "--refused", "--json").stdout)] == ["egr_2"]
     assert json.loads(atoll("egress", ID, "--limit", "0", "--json").stdout) == []
+
+
+def test_a_server_that_does_not_answer_now_is_asked_again(
+    atoll: Atoll, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atoll.cli.egress._PAUSE_S", 0.0)
+    scripted.answers[PATH] = [
+        page(decision(1)),
+        NOT_NOW,
+        page(decision(2)),
+        Answer({"error": {"message": "Gone."}}, 404),
+    ]
+    outcome = atoll("egress", ID, "--follow", "--json")
+    assert [json.loads(line)["id"] for line in outcome.stdout.splitlines()] == ["egr_1", "egr_2"]
+    assert outcome.code == 5
+    scripted.answers[PATH] = NOT_NOW
+    assert atoll("egress", ID, "--follow").code == 6
+
+
+def test_patience_ends_a_minute_after_the_last_answer() -> None:
+    now = 0.0
+    patience = Patience(lambda: now)
+    for now in (0.0, 1000.0, 1060.0):
+        with patience.trying():
+            if now:
+                raise httpx.ReadError("broken")
+    assert patience.is_needed
+    now = 1061.0
+    with pytest.raises(httpx.ReadError), patience.trying():
+        raise httpx.ReadError("broken")
 
 
 def test_what_comes_is_followed(scripted: ScriptedServer, tmp_path: Path) -> None:

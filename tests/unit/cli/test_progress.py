@@ -30,9 +30,10 @@ def test_a_bar(soon: None, monkeypatch: pytest.MonkeyPatch, unit: progress.Unit,
     screen = Screen()
     monkeypatch.setattr(sys, "stderr", screen)
     with Progress("some [bold]name", 4, unit=unit) as bar:
-        bar.advance(3)
         bar.advance(1)
-    assert "some [bold]name" in screen.getvalue()
+        # It is seen while nothing more is done, too.
+        wait_until(lambda: "some [bold]name" in screen.getvalue(), what="a bar")
+        bar.advance(3)
     assert shown in screen.getvalue()
 
 
@@ -41,7 +42,8 @@ def test_a_name_is_no_word_to_the_terminal(soon: None, monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "stderr", screen)
     with Progress("a\x1b]52;c;eA==\x07\nb", 4) as bar:
         bar.advance(1)
-    assert "a\u241b]52;c;eA==\u2407 b" in screen.getvalue()
+        wait_until(lambda: "a\u241b]52;c;eA==\u2407 b" in screen.getvalue(), what="a bar")
+    assert "\x1b]" not in screen.getvalue()
 
 
 def test_a_wheel(soon: None, monkeypatch: pytest.MonkeyPatch) -> None:

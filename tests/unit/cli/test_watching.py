@@ -10,10 +10,10 @@ import pytest
 from atoll.cli.connection import Local, Target, connect
 from atoll.cli.living import Living
 from tests.harness.person import Person
-from tests.harness.server import AtollServer
+from tests.harness.server import PROJECT_DIR, AtollServer
 from tests.unit.cli.conftest import KEY, Atoll
 from tests.unit.cli.scripted_server import Answer, ScriptedServer
-from tests.unit.cli.test_connection import CONTAINER, ID, page
+from tests.unit.cli.test_connection import CONTAINER, ID, NOT_NOW, page
 
 STATS: dict[str, Any] = {
     "object": "container.stats",
@@ -26,6 +26,14 @@ STATS: dict[str, Any] = {
     "network": None,
     "history": [],
 }
+
+
+def told(number: int, kind: str) -> dict[str, Any]:
+    return {"type": kind, "id": f"s-{number}", "container_id": ID, "at": 5.5}
+
+
+def stream(event: dict[str, Any]) -> Answer:
+    return Answer(f"id: {event['id']}\ndata: {json.dumps(event)}\n\n".encode())
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +71,22 @@ def test_what_happens_until_the_end(plain_server: AtollServer, tmp_path: Path) -
         api.delete(container_id)
         person.wait_for("container.deleted")
         assert person.end() == 0
+
+
+def test_a_server_that_starts_anew_behind_a_proxy_is_waited_for(
+    atoll: Atoll, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atoll.cli.event_stream._PAUSE_S", 0.0)
+    path = f"GET /v1/containers/{ID}/events"
+    first, last = told(1, "container.created"), told(2, "container.deleted")
+    scripted.answers[path] = stream(first)
+    scripted.answers[f"{path}?after=start"] = [NOT_NOW, Answer(b"", 502), stream(first), NOT_NOW]
+    scripted.answers[f"{path}?after=s-1"] = [NOT_NOW, Answer({}, 429), stream(last)]
+    outcome = atoll("logs", ID, "--follow", "--json")
+    assert outcome.code == 0
+    assert [json.loads(line)["id"] for line in outcome.stdout.splitlines()] == ["s-1", "s-2"]
+    scripted.answers[path] = NOT_NOW
+    assert atoll("logs", ID, "--follow").code == 6
 
 
 def test_what_containers_hold(real_atoll: Atoll, container: str) -> None:
@@ -127,3 +151,19 @@ def test_all_the_time(plain_server: AtollServer, container: str, tmp_path: Path,
         assert person.end() == 0
         assert person.modes() == person.modes_before
         assert b"\x1b[?1049l" in person.shown
+
+
+def test_all_the_time_over_a_break(scripted: ScriptedServer, tmp_path: Path) -> None:
+    scripted.answers["GET /v1/containers"] = page(CONTAINER)
+    scripted.answers[f"GET /v1/containers/{ID}/stats"] = Answer(STATS)
+    environment = {"PYTHONPATH": str(PROJECT_DIR / "src"), "ATOLL_BASE_URL": scripted.base_url, "ATOLL_API_KEY": KEY}
+    with Person(
+        "-m", "atoll.operate.main", "top", "--interval", "0.5", environment=environment, cwd=tmp_path, columns=200
+    ) as person:
+        person.wait_for("demo")
+        scripted.answers["GET /v1/containers"] = NOT_NOW
+        person.wait_for("no answer now, asking again(?s:.*)demo")
+        scripted.answers["GET /v1/containers"] = page({**CONTAINER, "name": "again"})
+        person.wait_for("again(?s:.*)again ")
+        person.type("q")
+        assert person.end() == 0
