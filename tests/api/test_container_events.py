@@ -12,6 +12,7 @@ import pytest
 from litestar.types import ASGIApp
 
 from atoll.api.edge import Edge
+from atoll.api.errors import ClientGoneError
 from atoll.api.live_events import LiveEvents
 from atoll.api.metrics import Metrics
 from atoll.model.container_events import (
@@ -164,6 +165,29 @@ async def test_nobody_waits_for_a_client_that_does_not_read(ends: str) -> None:
         if ends == "server":
             watched.close()
         await until(lambda: not open_streams(address))
+    assert count.ended == "slow"
+
+
+async def test_the_servers_end_in_the_moment_in_which_a_slow_client_is_given_up() -> None:
+    watched = Events(boot=BOOT)
+    count = Metrics().event_stream()
+
+    @asynccontextmanager
+    async def reading() -> AsyncIterator[EventReader]:
+        with watched.reading(CONTAINER.id, None) as reader:
+            yield reader
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            try:
+                await asyncio.Event().wait()
+            finally:
+                watched.close()
+
+    live = LiveEvents(reading(), CONTAINER_ID, BOOT, count, piece_s_max=0.01)
+    scope: Any = {"type": "http", "method": "GET"}
+    with pytest.raises(ClientGoneError):
+        await live(scope, asyncio.Event().wait, send)  # type: ignore[arg-type] # nothing ever comes
     assert count.ended == "slow"
 
 

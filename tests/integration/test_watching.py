@@ -12,6 +12,7 @@ from tests.harness.api import Api
 from tests.harness.events import Event, read_events
 from tests.harness.poll import wait_until
 from tests.harness.server import AtollServer, MakeServer
+from tests.harness.tars import entry, tar_of
 from tests.harness.terminal import Screen
 
 BURN = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
@@ -64,6 +65,7 @@ def test_what_is_told_of_real_calls(api: Api, box: str) -> None:
         api.shell(box, "echo 2 > a; rm -f b", "exit 3")
         api.process(box, "sh", "-c", "sleep 1000", timeout_ms=100)
         api.upload(box, "c", b"xyz")
+        api.send("PUT", f"/containers/{box}/archive", content=tar_of(entry("c", b"abc")))
         with Screen(api.base_url, api.api_key, box) as screen:
             screen.attached()
         api.python(box, "while True: pass", timeout_ms=100)
@@ -84,6 +86,7 @@ def test_what_is_told_of_real_calls(api: Api, box: str) -> None:
         ("limit.hit", "time"),
         ("call.ended", "process", "timeout"),
         ("file.changed", "/mnt/data/c", "created"),
+        ("file.changed", "/mnt/data/c", "modified"),
         ("call.started", "code_interpreter"),
         ("limit.hit", "time"),
         ("call.ended", "code_interpreter", "timeout"),

@@ -6,7 +6,7 @@ client that takes nothing for a minute counts as gone; the end of the server wai
 
 import asyncio
 import time
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Final
 
 from litestar.types import Receive, Scope, Send
@@ -73,13 +73,18 @@ class LiveEvents:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._piece_s_max if within_s is None else within_s) as bound:
-                reader.on_close = lambda: bound.reschedule(loop.time() + _LAST_S_MAX)
+                reader.on_close = lambda: _hurry(bound, loop.time() + _LAST_S_MAX)
                 await send({"type": "http.response.body", "body": data, "more_body": bool(data)})
         except TimeoutError:
             self._count.ended = "slow"
             raise ClientGoneError from None
         finally:
             reader.on_close = _nothing
+
+
+def _hurry(bound: asyncio.Timeout, at: float) -> None:
+    with suppress(RuntimeError):  # its time was up a moment ago, so it ends anyway
+        bound.reschedule(at)
 
 
 def _nothing() -> None:

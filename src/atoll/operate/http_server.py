@@ -14,5 +14,7 @@ class HttpServer(uvicorn.Server):
         self._on_stopping = on_stopping
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._on_stopping()
-        await super().shutdown(sockets)
+        try:
+            self._on_stopping()
+        finally:
+            await super().shutdown(sockets)

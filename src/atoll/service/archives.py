@@ -72,11 +72,11 @@ class Archives:
         async with self._access.use(project_id, container_id) as container:
             agent = self._sandboxes.agent_of(container)
             try:
-                await self._contents.sync(container, agent)
+                before = await self._contents.sync(container, agent)
                 body = bounded(chunks, self._limits.archive_bytes_max, what="archive", param=None)
                 unpacked = await agent.put_archive(wanted, self._limits.archive_entries_max, body)
                 # It is there now: whoever waits for it may go away, its rows are written all the same.
-                await finish(self._contents.sync(container, agent, source="user"))
+                await finish(self._contents.sync(container, agent, source="user", since=before))
             except (RuntimeFailure, AgentError) as error:
                 raise await self._told(container, wanted, error) from error
         return Unpacked(

@@ -18,7 +18,7 @@ from atoll.model.files import ContainerFile, FileSource
 from atoll.model.ids import ContainerFileId, ContainerId, IdGenerator, created_at
 from atoll.service.access import no_container
 from atoll.service.events import Events
-from atoll.service.file_changes import FileChanges, compare
+from atoll.service.file_changes import FileChanges, compare, rewritten
 from atoll.service.limits import ServiceLimits
 from atoll.store import container_files, containers
 from atoll.store.connection import Connection
@@ -35,10 +35,19 @@ class Contents:
         self._events = events
         self._locks: WeakValueDictionary[ContainerId, asyncio.Lock] = WeakValueDictionary()
 
-    async def sync(self, container: Container, agent: AgentClient, *, source: FileSource = "assistant") -> None:
-        """Ask the agent for all files and make the rows tell the same. Ids of files still there stay.
+    async def sync(
+        self,
+        container: Container,
+        agent: AgentClient,
+        *,
+        source: FileSource = "assistant",
+        since: FileListing | None = None,
+    ) -> FileListing:
+        """Ask the agent for all files, make the rows tell the same, and give what was found. Ids of files still there
+        stay.
 
-        ``source`` is that of the files that appeared.
+        ``source`` is that of the files that appeared. Of files that were in the listing ``since`` it is also told when
+        they were written anew and are as large as before.
         """
         rows_max = self._limits.files_per_container_max
         async with self._lock(container.id):
@@ -46,7 +55,10 @@ class Contents:
             rows = await self._database.scan(lambda connection: container_files.all_of(connection, container.id))
             changes = compare(rows, listing, rows_max)
             await self._apply(container.id, changes, source)
+            if since is not None:
+                changes = replace(changes, resized=changes.resized + rewritten(rows, since, listing))
             self._tell(container.id, changes, rows, source)
+        return listing
 
     async def note(self, container: Container, found: Sequence[AgentFile]) -> tuple[ContainerFile, ...]:
         """Note files that code made or changed, and give their rows; those over the limit have none.

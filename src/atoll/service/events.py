@@ -98,6 +98,10 @@ class Events:
             del self._ended[next(iter(self._ended))]
         if feed is not None:
             feed.is_over = True
+            # They are ended with the container, but not before its last event.
+            outcome: CallOutcome = "deleted" if isinstance(event, ContainerDeleted) else "failed"
+            for call in feed.calls:
+                feed.add(self._clock(), call.finished(outcome))
             feed.add(self._clock(), event)
 
     def tell_refusal(self, container_id: ContainerId, error: RuntimeFailure | AgentError) -> None:
@@ -108,6 +112,20 @@ class Events:
     def call(self, container_id: ContainerId, call_id: str, kind: CallKind) -> "CallTelling":
         """Tell of a call's beginning and end, around the body."""
         return CallTelling(self, container_id, call_id, kind)
+
+    def call_began(self, call: "CallTelling") -> None:
+        """Note a call's beginning."""
+        feed = self._feed(call.container_id)
+        if feed is not None:
+            feed.calls[call] = None
+            feed.add(self._clock(), call.began())
+
+    def call_ended(self, call: "CallTelling") -> None:
+        """Note a call's end, unless it was told with its container's."""
+        feed = self._feeds.get(call.container_id)
+        if feed is not None and call in feed.calls:
+            del feed.calls[call]
+            feed.add(self._clock(), call.finished())
 
     @contextmanager
     def reading(self, container_id: ContainerId, after: str | None, *, param: str = "after") -> "Iterator[EventReader]":
@@ -168,11 +186,11 @@ class Events:
 class CallTelling:
     """One call, told of by ``Events.call``. One that nobody says the end of was interrupted: its client went away."""
 
-    __slots__ = ("_container_id", "_events", "_kind", "_limits", "_outcome", "_since", "call_id")
+    __slots__ = ("_events", "_kind", "_limits", "_outcome", "_since", "call_id", "container_id")
 
     def __init__(self, events: Events, container_id: ContainerId, call_id: str, kind: CallKind) -> None:
         self._events = events
-        self._container_id = container_id
+        self.container_id = container_id
         self.call_id = call_id
         self._kind = kind
         self._outcome: CallOutcome = "interrupted"
@@ -181,12 +199,20 @@ class CallTelling:
 
     def __enter__(self) -> Self:
         self._since = time.perf_counter()
-        self._events.tell(self._container_id, CallBegan(self.call_id, self._kind))
+        self._events.call_began(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._events.call_ended(self)
+
+    def began(self) -> CallBegan:
+        """Give the event of its beginning."""
+        return CallBegan(self.call_id, self._kind)
+
+    def finished(self, outcome: CallOutcome | None = None) -> CallFinished:
+        """Give the event of its end: with the outcome that was said, if not with this one."""
         duration_ms = round((time.perf_counter() - self._since) * 1000)
-        self._events.tell(self._container_id, CallFinished(self.call_id, self._kind, self._outcome, duration_ms))
+        return CallFinished(self.call_id, self._kind, outcome or self._outcome, duration_ms)
 
     def ended(self, cause: EndCause) -> None:
         """Say how it ended."""
@@ -204,7 +230,7 @@ class CallTelling:
             self._limits = set()
         if limit not in self._limits:
             self._limits.add(limit)
-            self._events.tell(self._container_id, LimitHit(limit, self.call_id))
+            self._events.tell(self.container_id, LimitHit(limit, self.call_id))
 
 
 class EventReader:
@@ -270,6 +296,7 @@ class _Feed:
         "_batches_until",
         "_is_waking",
         "_quiet_until",
+        "calls",
         "expiring_at",
         "is_over",
         "readers",
@@ -280,6 +307,8 @@ class _Feed:
     def __init__(self) -> None:
         self.ring = EventRing()
         self.readers: set[EventReader] = set()
+        self.calls: dict[CallTelling, None] = {}
+        """Those that run now, in the order in which they began."""
         self.expiring_at = 0.0
         self.is_over = False
         self.visible = 0

@@ -37,3 +37,16 @@ def compare(rows: Sequence[ContainerFile], listing: FileListing, rows_max: int) 
         (file for file in listing.files if file.path not in known), key=lambda file: (file.mtime_ns, file.path)
     )
     return FileChanges(tuple(appeared[:room]), resized, vanished)
+
+
+def rewritten(
+    rows: Sequence[ContainerFile], before: FileListing, after: FileListing
+) -> tuple[tuple[ContainerFileId, int], ...]:
+    """Give those of the rows' files, with their sizes, whose time of change is another and whose size is the same."""
+    old = {file.path: file for file in before.files}
+    anew = {
+        file.path
+        for file in after.files
+        if (then := old.get(file.path)) is not None and then.size == file.size and then.mtime_ns != file.mtime_ns
+    }
+    return tuple((row.id, row.bytes) for row in rows if row.path in anew)

@@ -157,13 +157,31 @@ async def test_rings_of_containers_that_ended_are_dropped(world: World) -> None:
             await world.services.containers.delete(world.project, container.id)
             found = await reader.next(60)
             assert found is not None
-            assert (found.events[-1].event, found.is_last) == (ContainerDeleted(), True)
+            ends = [CallFinished("", "code_interpreter", "deleted", 0), ContainerDeleted()]
+            assert ([bare(one.event) for one in found.events[-2:]], found.is_last) == (ends, True)
         with suppress(StopAsyncIteration):
             while True:
                 await anext(call)
     assert len(world.services.events) == 0, "what its last call tells makes no new ring"
     with pytest.raises(NotFoundError):
         await told(world, container)
+
+
+async def test_a_connection_to_a_terminal_ends_with_its_expired_container() -> None:
+    events = Events(boot="0" * 8)
+    with events.reading(ID, None) as reader, events.call(ID, "term_1", "terminal") as telling:
+        with events.call(ID, "ci_1", "code_interpreter") as over:
+            over.ended("itself")
+        events.end(ID, ContainerExpired())
+        telling.parted("failed")
+        found = await reader.next(60)
+    assert found is not None
+    assert [bare(one.event) for one in found.events[2:]] == [
+        CallFinished("", "code_interpreter", "completed", 0),
+        CallFinished("", "terminal", "failed", 0),
+        ContainerExpired(),
+    ]
+    assert len(events) == 0
 
 
 async def test_another_project_sees_nothing(world: World) -> None:

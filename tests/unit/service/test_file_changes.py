@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from atoll.agent.files import AgentFile, FileListing
 from atoll.model.files import ContainerFile
 from atoll.model.ids import ContainerFileId, ContainerId
-from atoll.service.file_changes import compare
+from atoll.service.file_changes import compare, rewritten
 
 FILES = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 3))
 
@@ -41,3 +41,18 @@ def test_rows_afterwards_are_what_was_found(
         assert rows_after == expected
     assert len(rows_after) <= max(rows_max, len(after))
     assert bool(changes) == (rows_after != before)
+
+
+def test_what_was_written_anew_has_another_time_and_the_same_size() -> None:
+    def listing(*files: tuple[str, int, int]) -> FileListing:
+        return FileListing(tuple(AgentFile(*file) for file in files), complete=True)
+
+    before = listing(("same", 1, 5), ("anew", 2, 5), ("larger", 3, 5), ("gone", 4, 5))
+    after = listing(("same", 1, 5), ("anew", 2, 4), ("larger", 9, 6), ("new", 4, 6))
+    rows = [
+        ContainerFile(
+            id=ContainerFileId(path), container_id=ContainerId("c"), path=path, bytes=size, created_at=0, source="user"
+        )
+        for path, size in (("same", 1), ("anew", 2), ("larger", 3), ("gone", 4))
+    ]
+    assert rewritten(rows, before, after) == (("anew", 2),)
