@@ -1,10 +1,11 @@
 """Spans as OpenTelemetry has them, sent by OTLP over HTTP. Imported only where an endpoint is set.
 
 The tracer is the server's own and not the process's global one, which libraries would use as they like. A thread sends
-spans in batches; when the collector is slow or away, the oldest wait in a bounded queue and newer ones are dropped.
+spans in batches; when the collector is slow or away, the newest wait in a bounded queue and older ones are dropped.
 """
 
 import logging
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -25,6 +26,7 @@ _QUEUE_MAX: Final = 4096
 _BATCH_MAX: Final = 512
 _EVERY_MS: Final = 2000.0
 _SEND_TIMEOUT_S: Final = 5.0
+_END_S_MAX: Final = 5.0
 _PARENT_HEADERS: Final = (b"traceparent", b"tracestate")
 
 _SAY_AGAIN_S: Final = 60.0
@@ -34,10 +36,19 @@ class OtlpTracing:
     """Belongs to one server. ``endpoint`` is a collector's base URL, below which ``/v1/traces`` takes spans."""
 
     def __init__(
-        self, endpoint: str, headers: Mapping[str, str], sampled: float, *, send_timeout_s: float = _SEND_TIMEOUT_S
+        self,
+        endpoint: str,
+        headers: Mapping[str, str],
+        sampled: float,
+        *,
+        send_timeout_s: float = _SEND_TIMEOUT_S,
+        end_s_max: float = _END_S_MAX,
     ) -> None:
         """``sampled`` is the share of traces that are kept, of those that begin here; others bring their own word."""
-        exporter = OTLPSpanExporter(endpoint.rstrip("/") + "/v1/traces", headers=dict(headers), timeout=send_timeout_s)
+        self._end_s_max = end_s_max
+        self._exporter = exporter = OTLPSpanExporter(
+            endpoint.rstrip("/") + "/v1/traces", headers=dict(headers), timeout=send_timeout_s
+        )
         resource = Resource.create({"service.name": "atoll", "service.version": __version__})
         self._provider = TracerProvider(
             sampler=ParentBased(TraceIdRatioBased(sampled)), resource=resource, shutdown_on_exit=False
@@ -63,7 +74,12 @@ class OtlpTracing:
 
     def close(self) -> None:
         """Send what is left; a collector that does not answer is given up after a few seconds."""
-        self._provider.shutdown()
+        # The library would wait for half a minute, and a request that is on its way cannot be called back.
+        sending = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
+        sending.start()
+        sending.join(self._end_s_max)
+        if sending.is_alive():
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
 class _Seldom(logging.Filter):
