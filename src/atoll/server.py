@@ -14,6 +14,7 @@ from typing import Final
 from atoll.api.app import build_app
 from atoll.api.edge import Edge
 from atoll.egress.feed_client import FeedClient
+from atoll.model.reconciler_counts import ReconcilerCounts
 from atoll.reconcile.loop import reconciling
 from atoll.runtime.contract import Runtime
 from atoll.runtime.plain import PlainRuntime
@@ -38,9 +39,11 @@ def create_app(settings: Settings, *, first_key: str | None = None, vault_key: s
     containers are encrypted with, without which none is taken.
     """
 
+    reconciled = ReconcilerCounts()
+
     @asynccontextmanager
     async def services() -> AsyncIterator[Services]:
-        async with _open(settings, first_key, vault_key) as opened:
+        async with _open(settings, first_key, vault_key) as opened, reconciling(opened, reconciled):
             yield opened
 
     return build_app(
@@ -49,6 +52,7 @@ def create_app(settings: Settings, *, first_key: str | None = None, vault_key: s
         allowed_origins=settings.web_origins,
         tracing=_tracing(settings),
         logs_requests=settings.log_requests == "yes",
+        reconciled=reconciled,
     )
 
 
@@ -69,8 +73,7 @@ async def _open(settings: Settings, first_key: str | None, vault_key: str | None
             await check_belonging(services.database, settings.data_dir)
             if first_key is not None:
                 await services.keys.ensure(first_key)
-            async with reconciling(services):
-                yield services
+            yield services
     finally:
         await runtime.aclose()
 

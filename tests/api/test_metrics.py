@@ -15,6 +15,7 @@ from atoll.model.calls import CallStarted, EndCause, Logs, PythonEnded, PythonEv
 from atoll.model.egress_decision import EgressCounts, EgressReason
 from atoll.model.errors import BusyError, NotFoundError, RefusalReason
 from atoll.model.ids import CallId
+from atoll.model.reconciler_counts import ReconcilerCounts
 from atoll.model.runtime_metrics import Durations, RuntimeMetrics
 from tests.api.scripted import Script
 
@@ -58,7 +59,10 @@ def used(metrics: Metrics) -> Metrics:
 
 
 async def test_the_page_says_of_every_metric_what_it_is() -> None:
-    metrics = used(Metrics())
+    counts = ReconcilerCounts()
+    metrics = used(Metrics(reconciled=counts))
+    counts.turns["expiry"] += 1
+    counts.failures["expiry"] += 1
     await drive(metrics, Clock())
     told = {}
     for family in families(metrics, EVERYTHING, EGRESS).values():

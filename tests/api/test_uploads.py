@@ -2,14 +2,15 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
 
 from atoll.model.files import FileDescription
-from tests.api.scripted import CONTAINER_ID, FILE_ID, KEY, Script
-from tests.api.serving import Address
+from tests.api.scripted import CONTAINER_ID, FILE_ID, KEY, Script, scripted_app
+from tests.api.serving import Address, serving
 
 PATH = f"/v1/containers/{CONTAINER_ID}/files"
 PATIENCE_S = 10
@@ -134,6 +135,24 @@ async def test_an_upload_that_breaks_off_stores_nothing(address: Address, script
     assert script.stored == {}
     await writer.wait_closed()
     del reader
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=b", "application/json"])
+async def test_an_upload_that_stalls_is_hung_up_on(script: Script, kind: str) -> None:
+    async with serving(scripted_app(script, body_piece_s_max=0.1)) as address:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        head = (
+            f"POST {PATH} HTTP/1.1\r\nHost: a\r\napi-key: {KEY}\r\nContent-Type: {kind}\r\nContent-Length: 500\r\n\r\n"
+        )
+        writer.write(head.encode() + part("file", b"hel")[:-2])
+        async with asyncio.timeout(60):
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        writer.close()
+        with suppress(ConnectionResetError):
+            await writer.wait_closed()
+    assert script.asked == ([("put", "upload")] if "form" in kind else [])
+    assert script.stored == {}
 
 
 @pytest.mark.parametrize("order", ["purpose first", "file first"])

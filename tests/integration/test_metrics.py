@@ -30,6 +30,8 @@ def test_every_metric_of_a_real_server_is_in_the_reference(container: str, oci_a
     for name, _ in samples_of(oci_api):
         plain = name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count").removesuffix("_created")
         assert f"| `{plain}` |" in page or f"| `{plain}_total` |" in page, name
+    turns = ("atoll_reconciler_turns_total", frozenset({("name", "expiry")}))
+    wait_until(lambda: samples_of(oci_api)[turns], what="a turn of a reconciler")
 
 
 def test_starts_forks_kills_and_promises(make_server: MakeServer) -> None:

@@ -122,6 +122,7 @@ def test_several_at_once(api: Api, box: str) -> None:
         assert code == 4429
         assert "8 terminals" in reason
         assert messages[0]["error"]["message"].startswith(reason.removesuffix("…"))
+    assert _metric(api, 'atoll_refusals_total{reason="terminals"}') >= 1
     assert sorted(one["id"] for one in terminals(api, box)) == ids
     closed = api.call("DELETE", f"/containers/{box}/terminals/{ids[3]}")
     assert closed == {"id": ids[3], "object": "container.terminal.closed", "closed": True}

@@ -14,7 +14,7 @@ from litestar.types import ControllerRouterHandler
 import atoll
 from atoll import __version__
 from atoll.api.auth import KeyRequired
-from atoll.api.edge import Edge
+from atoll.api.edge import BODY_PIECE_S_MAX, Edge
 from atoll.api.errors import answer
 from atoll.api.metrics import Metrics
 from atoll.api.openapi import Document, build_document
@@ -40,6 +40,7 @@ from atoll.api.routes import (
     terminal,
 )
 from atoll.model.errors import BusyError, StartRefusedError
+from atoll.model.reconciler_counts import ReconcilerCounts
 from atoll.service.app import Services
 from atoll.spans import Tracing
 
@@ -87,14 +88,17 @@ def build_app(
     tracing: Tracing | None = None,
     logs_requests: bool = False,
     console_folder: Path = CONSOLE_FOLDER,
+    reconciled: ReconcilerCounts | None = None,
+    body_piece_s_max: float = BODY_PIECE_S_MAX,
 ) -> Edge:
     """Give the application. Services are opened when it starts and closed when its last request was answered.
 
     ``drain_timeout_s`` bounds how long the end waits for requests that were cancelled and are still cleaning up.
     ``allowed_origins`` are those of other servers' pages that may open WebSockets. ``tracing`` is closed at the end.
-    ``console_folder`` holds the built console, or nothing, which ``/`` then says.
+    ``console_folder`` holds the built console, or nothing, which ``/`` then says. ``reconciled`` counts the turns of
+    reconcilers. ``body_piece_s_max`` is how long a client may send nothing in the middle of a request.
     """
-    counted = Metrics()
+    counted = Metrics(reconciled=reconciled)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -123,7 +127,7 @@ def build_app(
     document = build_document(inner.routes, version=__version__)
     inner.state[reference.DOCUMENT] = msgspec.json.encode(document)
     inner.state[reference.PAGE] = render_page(document)
-    edge = Edge(inner, counted, tracing=tracing, logs_requests=logs_requests)
+    edge = Edge(inner, counted, tracing=tracing, logs_requests=logs_requests, body_piece_s_max=body_piece_s_max)
     return edge
 
 

@@ -48,6 +48,8 @@ _UNTRACED: Final = frozenset({"/health", "/metrics"})  # asked every few seconds
 _SERVER_ERROR: Final = 500
 _CLIENT_GONE: Final = 499
 """Counted where there was nobody left to answer, as nginx does."""
+BODY_PIECE_S_MAX: Final = 60.0
+"""A client that has more of a request to send, and sends nothing of it for so long, counts as gone."""
 
 
 class Edge:
@@ -64,6 +66,7 @@ class Edge:
         new_request_id: Callable[[], str] = lambda: f"req_{secrets.token_hex(16)}",
         tracing: Tracing | None = None,
         logs_requests: bool = False,
+        body_piece_s_max: float = BODY_PIECE_S_MAX,
     ) -> None:
         self._app = app
         self._metrics = metrics
@@ -71,6 +74,7 @@ class Edge:
         self._new_request_id = new_request_id
         self._tracing = tracing
         self._logs_requests = logs_requests
+        self._body_piece_s_max = body_piece_s_max
         self.on_stopping: Callable[[], None] = lambda: None
         self.refusal: StartRefusedError | None = None
         """Why the application could not be begun, where that is known."""
@@ -134,7 +138,7 @@ class Edge:
         about = self._begin(scope, scope["method"])
         answer = _Answer(send, about.request_id, lambda: self._clock() - started_at, head=is_head(scope))
         scope["method"] = _ROUTED_AS.get(scope["method"], scope["method"])
-        received = _Received(receive)
+        received = _Received(receive, self._body_piece_s_max)
         try:
             await self._app(scope, received.receive, answer.send)
         except asyncio.CancelledError:
@@ -196,17 +200,26 @@ def _route(scope: Scope) -> str:
 
 
 class _Received:
-    """The way into one request: counts the bytes of its body as they are taken."""
+    """The way into one request: counts the bytes of its body as they are taken, and does not wait for them for ever."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, piece_s_max: float) -> None:
         self._receive = receive
+        self._piece_s_max = piece_s_max
+        self._is_whole = False
         self.body_bytes = 0
 
     async def receive(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
-        """Pass one message on."""
-        message = await self._receive()
+        """Pass one message on; of a client that stopped in the middle of its body, that it went."""
+        if self._is_whole:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._piece_s_max):
+                message = await self._receive()
+        except TimeoutError:
+            return {"type": "http.disconnect"}
         if message["type"] == "http.request":
             self.body_bytes += len(message.get("body", b""))
+            self._is_whole = not message.get("more_body", False)
         return message
 
 

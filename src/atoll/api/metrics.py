@@ -19,11 +19,13 @@ from prometheus_client import (
 
 from atoll import about
 from atoll.api.egress_families import EgressFamilies
+from atoll.api.reconciler_families import ReconcilerFamilies
 from atoll.api.runtime_families import RuntimeFamilies
 from atoll.model.calls import CallStarted, PythonEnded, ShellEnded
 from atoll.model.egress_decision import EgressCounts
 from atoll.model.errors import RefusalReason
 from atoll.model.processes import ProcessEnded, ProcessStarted
+from atoll.model.reconciler_counts import ReconcilerCounts
 from atoll.model.runtime_metrics import RuntimeMetrics
 from atoll.spans import NO_SPAN
 
@@ -36,7 +38,9 @@ _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 class Metrics:
     """Counts requests, creates and calls. ``clock`` gives seconds that never go back."""
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.perf_counter, *, reconciled: ReconcilerCounts | None = None
+    ) -> None:
         # A second number for each, in all of the process; when it started is told anyway.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._clock = clock
@@ -65,6 +69,7 @@ class Metrics:
         registry.register(self._runtime)
         self._egress = EgressFamilies()
         registry.register(self._egress)
+        registry.register(ReconcilerFamilies(reconciled or ReconcilerCounts()))
         ProcessCollector(registry=registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:

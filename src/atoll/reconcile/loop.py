@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from atoll.model.reconciler_counts import ReconcilerCounts
 from atoll.reconcile.expiry import expire_containers, forget_expired, tell_expiring
 from atoll.reconcile.files import remove_expired_files, remove_orphaned_blobs
 from atoll.reconcile.networks import hold_policies
@@ -30,14 +30,6 @@ class Reconciler:
     pause_s: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Turns that ended well, and turns that failed, by the reconciler's name; they only grow."""
-
-    turns: Counter[str] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)
-
-
 def reconcilers(services: Services) -> tuple[Reconciler, ...]:
     """Give all of them. All run once at the start, which is what puts right the end of the server before."""
     return (
@@ -54,45 +46,48 @@ def reconcilers(services: Services) -> tuple[Reconciler, ...]:
 
 
 @asynccontextmanager
-async def reconciling(services: Services, chosen: tuple[Reconciler, ...] | None = None) -> AsyncIterator[Tally]:
+async def reconciling(
+    services: Services, counts: ReconcilerCounts, chosen: tuple[Reconciler, ...] | None = None
+) -> AsyncIterator[None]:
     """Run the reconcilers while the body runs; they are ended with it, in the middle of a turn if need be."""
-    tally = Tally()
-    owner = asyncio.create_task(
-        _run_all(services, reconcilers(services) if chosen is None else chosen, tally), name="reconcile"
-    )
+    if chosen is None:
+        chosen = reconcilers(services)
+    for counter in (counts.turns, counts.failures):
+        counter.update({one.name: 0 for one in chosen})  # a first failure is a step up from nothing, and so seen
+    owner = asyncio.create_task(_run_all(services, chosen, counts), name="reconcile")
     try:
-        yield tally
+        yield
     finally:
         owner.cancel()
         with suppress(asyncio.CancelledError):
             await owner
 
 
-async def _run_all(services: Services, chosen: tuple[Reconciler, ...], tally: Tally) -> None:
+async def _run_all(services: Services, chosen: tuple[Reconciler, ...], counts: ReconcilerCounts) -> None:
     async with asyncio.TaskGroup() as group:
         for reconciler in chosen:
-            group.create_task(_run(services, reconciler, tally), name=f"reconcile {reconciler.name}")
+            group.create_task(_run(services, reconciler, counts), name=f"reconcile {reconciler.name}")
 
 
-async def _run(services: Services, reconciler: Reconciler, tally: Tally) -> None:
+async def _run(services: Services, reconciler: Reconciler, counts: ReconcilerCounts) -> None:
     while True:
         # Cleared before the turn: what is signalled while it runs may have come too late for it.
         reconciler.signal.clear()
-        await _take_turn(services, reconciler, tally)
+        await _take_turn(services, reconciler, counts)
         await asyncio.sleep(reconciler.pause_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(reconciler.interval_s):
                 await reconciler.signal.wait()
 
 
-async def _take_turn(services: Services, reconciler: Reconciler, tally: Tally) -> None:
+async def _take_turn(services: Services, reconciler: Reconciler, counts: ReconcilerCounts) -> None:
     try:
         await reconciler.turn(services)
     except Exception:  # noqa: BLE001 - whatever it is, the next turn tries again; a reconciler must not stop for good
-        tally.failures[reconciler.name] += 1
+        counts.failures[reconciler.name] += 1
         _LOG.exception("the reconciler %r failed; it is tried again in its next turn", reconciler.name)
     else:
-        tally.turns[reconciler.name] += 1
+        counts.turns[reconciler.name] += 1
 
 
 async def _flush(services: Services) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from atoll.model.ids import SandboxId
+from atoll.model.reconciler_counts import ReconcilerCounts
 from atoll.reconcile.loop import Reconciler, reconcilers, reconciling
 from atoll.reconcile.orphans import remove_orphans
 from atoll.runtime.contract import RuntimeUnavailableError, SandboxSpec
@@ -14,6 +15,7 @@ from atoll.service.app import Services
 from tests.unit.service.fake_sandboxes import FakeRuntime
 from tests.unit.service.world import World, eventually, open_world
 
+PAGE = (Path(__file__).parents[3] / "docs/reference/metrics.md").read_text()
 SPEC = SandboxSpec(memory_bytes=1, disk_bytes=1, pids_max=1, cpus=1)
 
 
@@ -63,7 +65,10 @@ async def test_what_a_killed_server_left_is_put_right_at_the_next_start(tmp_path
         await world.services.containers.retrieve(world.project, kept.id)
         await reconcilers(world.services)[1].turn(world.services)
         assert len(runtime.sandboxes) == 4
-    async with open_world(tmp_path, runtime=runtime, clock=world.clock) as again, reconciling(again.services):
+    async with (
+        open_world(tmp_path, runtime=runtime, clock=world.clock) as again,
+        reconciling(again.services, ReconcilerCounts()),
+    ):
         await eventually(lambda: set(runtime.sandboxes) == {kept.sandbox_id})
         assert (await again.services.containers.retrieve(again.project, expired.id)).status == "expired"
     await runtime.aclose()
@@ -79,9 +84,10 @@ async def test_a_reconciler_that_fails_is_counted_and_tried_again(world: World) 
             raise ZeroDivisionError
 
     reconciler = Reconciler("test", fails_twice, 0, pause_s=0)
-    async with reconciling(world.services, (reconciler,)) as tally:
-        await eventually(lambda: tally.turns["test"] >= 1)
-    assert tally.failures["test"] == 2
+    counts = ReconcilerCounts()
+    async with reconciling(world.services, counts, (reconciler,)):
+        await eventually(lambda: counts.turns["test"] >= 1)
+    assert counts.failures["test"] == 2
     so_far = turns
     await asyncio.sleep(0)
     assert turns == so_far
@@ -92,24 +98,29 @@ async def test_a_signal_brings_the_next_turn_at_once(world: World) -> None:
         return
 
     reconciler = Reconciler("test", idle, 3600, pause_s=0)
-    async with reconciling(world.services, (reconciler,)) as tally:
-        await eventually(lambda: tally.turns["test"] == 1)
+    counts = ReconcilerCounts()
+    async with reconciling(world.services, counts, (reconciler,)):
+        await eventually(lambda: counts.turns["test"] == 1)
         reconciler.signal.set()
-        await eventually(lambda: tally.turns["test"] == 2)
+        await eventually(lambda: counts.turns["test"] == 2)
 
 
 async def test_everything_runs_at_the_start_and_ends_with_its_owner(world: World) -> None:
-    async with reconciling(world.services) as tally:
+    counts = ReconcilerCounts()
+    async with reconciling(world.services, counts):
         names = {reconciler.name for reconciler in reconcilers(world.services)}
-        await eventually(lambda: set(tally.turns) == names)
+        assert set(counts.failures) == names, "a first failure must be seen as one more than before"
+        await eventually(lambda: {name for name, turns in counts.turns.items() if turns} == names)
+    assert all(f"\n| `{name}` |" in PAGE for name in names)
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("reconcile")]
 
 
 async def test_an_overdue_container_that_is_seen_is_expired_by_signal(world: World) -> None:
     chosen = tuple(one for one in reconcilers(world.services) if one.name == "expiry")
     container = await world.container(expires_after_minutes=1)
-    async with reconciling(world.services, chosen) as tally:
-        await eventually(lambda: tally.turns["expiry"] == 1)
+    counts = ReconcilerCounts()
+    async with reconciling(world.services, counts, chosen):
+        await eventually(lambda: counts.turns["expiry"] == 1)
         world.clock.tick(60)
         await world.services.containers.retrieve(world.project, container.id)
         await eventually(lambda: world.runtime.sandboxes == {})

@@ -14,7 +14,7 @@ from atoll.api.origin import is_allowed
 from atoll.api.query import read_query
 from atoll.api.request import ApiRequest, metrics_of, services_of
 from atoll.api.terminal_socket import AttachedMessage, Ended, TerminalSocket
-from atoll.model.errors import InvalidRequestError
+from atoll.model.errors import BusyError, InvalidRequestError
 from atoll.model.terminals import TerminalSize
 
 ALLOWED_ORIGINS: Final = "allowed_origins"
@@ -87,6 +87,8 @@ async def _serve(scope: WebSocketScope, client: TerminalSocket) -> Ended:
                 return "client"
             return await client.converse(attached)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told here or nowhere
+        if isinstance(error, BusyError):
+            metrics_of(scope).refused(error.reason)
         await client.fail(error)
         return "error"
 
