@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,13 @@ def fails(server: AtollServer, *arguments: str) -> str:
     )
     assert done.returncode != 0
     return done.stderr
+
+
+def as_torn(folder: Path, manifest: dict[str, Any], disk: Path) -> None:
+    """Make a backup one that has a torn copy of a disk."""
+    torn = disk.rename(disk.with_name("disk.torn.ext4"))
+    manifest["files"][str(torn.relative_to(folder))] = manifest["files"].pop(str(disk.relative_to(folder)))
+    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 class Load:
@@ -105,6 +113,8 @@ def test_a_backup_that_is_damaged_or_not_whole_is_refused(server: AtollServer, r
     folder = server.home / "damaged"
     server.atoll("backup", str(folder), "--without-images", timeout_s=300)
     assert "not empty" in fails(server, "backup", str(folder))
+    assert "There is no room" in fails(server, "backup", str(server.home / "x"), "--disk-free-bytes-min", "1000TiB")
+    assert not (server.home / "x").exists()
     server.atoll("backup", str(server.home / "rest"), "--without-images", "--without-database", timeout_s=300)
     assert json.loads((server.home / "rest/manifest.json").read_text())["database_revision"] is None
     assert (server.home / "rest/sandboxes").is_dir()
@@ -119,6 +129,11 @@ def test_a_backup_that_is_damaged_or_not_whole_is_refused(server: AtollServer, r
     assert "newer Atoll" in fails(restored, "restore", str(folder))
     (folder / "manifest.json").unlink()
     assert "no whole backup" in fails(restored, "restore", str(folder))
+    as_torn(folder, manifest, disk)
+    assert f"torn copies of the disks of 1 containers: {container}" in fails(restored, "restore", str(folder))
+    assert machine.files_below(restored.data_dir) == {"atoll.lock", "blobs", "sandboxes"}
+    restored.atoll("restore", str(folder), "--without-torn")
+    assert not list((restored.data_dir / "sandboxes").iterdir())
     api.delete(container)
 
 

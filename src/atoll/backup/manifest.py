@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Final, Literal
 
 from atoll.backup.errors import BackupError
+from atoll.runtime.oci.disk import DISK_NAME
 
 NAME: Final = "manifest.json"
+# A disk that was written to while it was copied; under this name nobody takes it for a disk.
+TORN_NAME: Final = "disk.torn.ext4"
 _FORMAT: Final = 1
 _BYTES_MAX: Final = 1 << 30
 # All that a backup has, and restoring may write or, when it fails, remove: not what else is in the folder.
 _FILE: Final = re.compile(
-    r"atoll\.db|database-id|api-key|vault-key|blobs/file-[0-9a-f]{32}|sandboxes/sbx_[0-9a-f]{32}/(?:sandbox\.json|disk\.ext4)"
+    r"atoll\.db|database-id|api-key|vault-key|blobs/file-[0-9a-f]{32}|"
+    rf"sandboxes/sbx_[0-9a-f]{{32}}/(?:sandbox\.json|{re.escape(DISK_NAME)}|{re.escape(TORN_NAME)})"
 )
 _IMAGE: Final = re.compile(r"img_[0-9a-f]{1,64}")
 
@@ -39,6 +43,11 @@ class Manifest:
     database_revision: str | None
     images: tuple[str, ...]
     files: Mapping[str, Entry]
+
+    @property
+    def torn(self) -> tuple[str, ...]:
+        """The sandboxes of whose disks there is only a torn copy."""
+        return tuple(sorted(name.split("/")[1] for name in self.files if name.endswith(f"/{TORN_NAME}")))
 
     def write(self, folder: Path) -> None:
         """Write it whole or not at all: with it the backup is one."""

@@ -1,18 +1,31 @@
 """Bringing a backup back, into a data folder that is empty."""
 
+import errno
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from atoll.backup import sparse_file
+from atoll.backup import database_copy, sparse_file
 from atoll.backup.errors import BackupError
+from atoll.backup.image_copy import copy_image
 from atoll.backup.manifest import Entry, Manifest
 from atoll.backup.sparse_file import Advance
-from atoll.backup.taking import DATABASE, copy_tree
+from atoll.backup.taking import DATABASE
 
+_BESIDE: Final = ("-wal", "-shm", "-journal")
 _MAY_BE_THERE: Final = frozenset({"atoll.lock", "blobs", "images", "lost+found", "run", "sandboxes"})
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where it all goes; ``database`` is ``None`` when it is elsewhere. ``images_from`` is where images are besides."""
+
+    data_dir: Path
+    images_dir: Path
+    database: Path | None
+    images_from: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,60 +51,91 @@ def check_empty(data_dir: Path) -> None:
             )
 
 
+def check_no_database(database: Path) -> None:
+    """Refuse a place where there is a database already, or nothing to put it into. Raises ``BackupError``."""
+    for path in (database, *(database.with_name(database.name + end) for end in _BESIDE)):
+        if os.path.lexists(path):
+            raise BackupError(f"{path} is there, and a backup replaces no database: move it away.")
+    if not database.parent.is_dir():
+        raise BackupError(f"The folder of the database, {database.parent}, is not there: make it, for the server.")
+
+
 def size_bytes(backup: Path, manifest: Manifest) -> int:
     """Give how much there is to copy."""
     return sum(sparse_file.written_bytes(backup / name) for name in manifest.files if (backup / name).is_file())
 
 
-def restore(backup: Path, manifest: Manifest, data_dir: Path, owners: Owners, advance: Advance) -> None:
+def torn_containers(backup: Path, manifest: Manifest) -> dict[str, str]:
+    """Give whose disks the backup has torn copies of, with their sandboxes: containers where it has their names.
+
+    Raises ``BackupError``.
+    """
+    if DATABASE in manifest.files:
+        return database_copy.containers_on(backup / DATABASE, manifest.torn)
+    return {sandbox_id: sandbox_id for sandbox_id in manifest.torn}
+
+
+def restore(backup: Path, manifest: Manifest, places: Places, owners: Owners, advance: Advance) -> None:
     """Copy every file to its place, the database last, each checked on the way; when one is damaged nothing stays.
 
-    ``data_dir`` has its folders and is empty. Raises ``BackupError``, ``OSError``.
+    Containers of whose disks there are only torn copies do not come back. The data folder has its folders and is empty,
+    and there is no database. Raises ``BackupError``, ``OSError``.
     """
-    names = sorted(manifest.files, key=lambda name: (name == DATABASE, name))
+    names = [name for name in manifest.files if name.split("/")[1:2] not in [[torn] for torn in manifest.torn]]
+    bringing = _Bringing(owners, advance)
     try:
-        for name in names:
-            _bring(backup / name, manifest.files[name], data_dir / name, owners, advance)
+        for name in sorted(names, key=lambda name: (name == DATABASE, name)):
+            target = places.database if name == DATABASE else places.data_dir / name
+            if target is not None:
+                bringing.file(backup / name, manifest.files[name], target)
+        if manifest.torn and DATABASE in names and places.database is not None:
+            gone = database_copy.containers_on(places.database, manifest.torn)
+            database_copy.prune(places.database, containers=gone)
         for image_id in manifest.images:
-            if (backup / "images" / image_id).is_dir() and not (data_dir / "images" / image_id).exists():
-                _bring_image(backup / "images" / image_id, data_dir / "images")
+            bringing.image(image_id, (backup / "images", places.images_from), places.images_dir)
         os.sync()
     except BaseException:
-        _take_back(names, data_dir)
+        bringing.take_back()
         raise
 
 
-def _bring(source: Path, entry: Entry, target: Path, owners: Owners, advance: Advance) -> None:
-    if not target.parent.exists():
-        target.parent.mkdir(mode=0o700)
-    try:
-        digest = sparse_file.copy(source, target, advance)
-    except FileNotFoundError as error:
-        raise BackupError(f"The backup is not whole: {source} is missing.") from error
-    if digest != entry.sha256:
-        raise BackupError(f"The backup is damaged: {source} is not what was written. Nothing was restored.")
-    target.chmod(entry.mode)
-    if entry.owner == "server":
-        os.chown(target, owners.uid, owners.gid)
+@dataclass(slots=True)
+class _Bringing:
+    """Copies files, and knows which it made."""
 
+    owners: Owners
+    advance: Advance
+    made: list[Path] = field(default_factory=list)
 
-def _bring_image(source: Path, images_dir: Path) -> None:
-    """Copy an image, which is at its place when all of it has come."""
-    # A link here would make another folder of this machine the root that containers stand on.
-    if any(path.is_symlink() for path in (source.parent, source, source / "rootfs")):
-        raise BackupError(f"The image {source} in the backup is a link. Nothing was restored.")
-    coming = images_dir / ".coming"
-    coming.mkdir(mode=0o700)
-    try:
-        copy_tree(source, coming)
-        (coming / source.name).rename(images_dir / source.name)
-    finally:
-        shutil.rmtree(coming)
+    def file(self, source: Path, entry: Entry, target: Path) -> None:
+        if not target.parent.exists():
+            target.parent.mkdir(mode=0o700)
+            self.made.append(target.parent)
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+        self.made.append(target)
+        try:
+            digest = sparse_file.copy(source, target, self.advance).digest
+        except FileNotFoundError as error:
+            raise BackupError(f"The backup is not whole: {source} is missing. Nothing was restored.") from error
+        if digest != entry.sha256:
+            raise BackupError(f"The backup is damaged: {source} is not what was written. Nothing was restored.")
+        target.chmod(entry.mode)
+        if entry.owner == "server":
+            os.chown(target, self.owners.uid, self.owners.gid)
 
+    def image(self, image_id: str, sources: tuple[Path, ...], images_dir: Path) -> None:
+        for folder in sources:
+            if (folder / image_id).is_dir():
+                target = copy_image(folder / image_id, images_dir)
+                if target is not None:
+                    self.made.append(target)
+                return
 
-def _take_back(names: list[str], data_dir: Path) -> None:
-    for name in names:
-        target = data_dir / name
-        target.unlink(missing_ok=True)
-        if target.parent.parent == data_dir / "sandboxes":
-            shutil.rmtree(target.parent, ignore_errors=True)
+    def take_back(self) -> None:
+        for path in reversed(self.made):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+                path.with_name(f"{path.name}-journal").unlink(missing_ok=True)  # the database's

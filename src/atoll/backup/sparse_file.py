@@ -7,6 +7,7 @@ import stat
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -16,6 +17,15 @@ _CHUNK_BYTES: Final = 1 << 20
 _GRAIN_BYTES: Final = 64 << 10
 
 Advance = Callable[[int], None]
+Known = dict[tuple[int, int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A copy's digest, and what the kernel says of the file that was copied, which may be gone since."""
+
+    digest: str
+    status: os.stat_result
 
 
 def written_bytes(path: Path) -> int:
@@ -29,8 +39,14 @@ def clone(source: Path, target: Path) -> bool:
         return share_blocks(reader.fileno(), writer)
 
 
-def bring_up_to_date(source: Path, target: Path, advance: Advance) -> None:
-    """Make ``target``, which need not be there, the same as ``source``; writes only what differs."""
+def bring_up_to_date(source: Path, target: Path, advance: Advance, known: Known | None = None) -> None:
+    """Make ``target``, which need not be there, the same as ``source``; writes only what differs.
+
+    ``known`` is what earlier calls found in both: with it, what did not change since is read from ``source`` alone.
+    """
+    known = {} if known is None else known
+    before = dict(known)  # of a call that does not come to its end, ``known`` has what it came to, and nothing else
+    known.clear()
     with source.open("rb") as reader, _own(target) as writer:
         size = os.fstat(reader.fileno()).st_size
         os.ftruncate(writer, size)
@@ -39,19 +55,23 @@ def bring_up_to_date(source: Path, target: Path, advance: Advance) -> None:
             _zero(writer, at, start)
             for offset in range(start, end, _CHUNK_BYTES):
                 chunk = os.pread(reader.fileno(), min(_CHUNK_BYTES, end - offset), offset)
-                if chunk != os.pread(writer, len(chunk), offset):
+                digest = hashlib.sha256(chunk).digest()
+                if before.get((offset, len(chunk))) != digest and chunk != os.pread(writer, len(chunk), offset):
                     os.pwrite(writer, chunk, offset)
+                if len(chunk) >= _GRAIN_BYTES:  # of a file that is all holes and crumbs too much would be remembered
+                    known[offset, len(chunk)] = digest
                 advance(len(chunk))
             at = end
         _zero(writer, at, size)
 
 
-def copy(source: Path, target: Path, advance: Advance) -> str:
-    """Copy a file to a new place, to disk; gives its digest. Raises ``OSError`` also for what is no plain file."""
+def copy(source: Path, target: Path, advance: Advance) -> Copied:
+    """Copy a file to a new place, to disk. Raises ``OSError`` also for what is no plain file."""
     digest = _Digest()
     with _plain(source) as reader, target.open("xb") as writer:
         os.fchmod(writer.fileno(), 0o600)
-        size = os.fstat(reader.fileno()).st_size
+        status = os.fstat(reader.fileno())
+        size = status.st_size
         os.ftruncate(writer.fileno(), size)
         for offset, chunk in _chunks(reader.fileno(), size):
             digest.take(offset, chunk)
@@ -59,7 +79,7 @@ def copy(source: Path, target: Path, advance: Advance) -> str:
                 os.pwrite(writer.fileno(), chunk, offset)
             advance(len(chunk))
         os.fsync(writer.fileno())
-    return digest.text(size)
+    return Copied(digest.text(size), status)
 
 
 def digest_of(path: Path, advance: Advance) -> str:

@@ -1,37 +1,38 @@
 """Taking a backup."""
 
 import os
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from atoll import __version__
-from atoll.backup import database_copy, sparse_file
+from atoll.backup import database_copy, room, sparse_file
+from atoll.backup.disk_copy import DiskCopier
 from atoll.backup.errors import BackupError
-from atoll.backup.manifest import Entry, Manifest, Owner
+from atoll.backup.image_copy import copy_image
+from atoll.backup.manifest import TORN_NAME, Entry, Manifest, Owner
 from atoll.backup.sparse_file import Advance
+from atoll.backup.stillness import Pause
+from atoll.images.image import read_image
 from atoll.model.ids import SandboxId, is_id
-from atoll.runtime.contract import RuntimeFailure, SandboxNotFoundError
+from atoll.runtime.contract import SandboxNotFoundError
 from atoll.runtime.oci import record
 from atoll.runtime.oci.disk import DISK_NAME
-from atoll.supervisor.hold import Held, holding
 
 DATABASE: Final = "atoll.db"
 _ALONE: Final = ("database-id", "api-key", "vault-key")
-_LARGE_BYTES: Final = 64 << 20
 _MOVES_MAX: Final = 3
-_HOLDS_MAX: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """What is copied. ``supervisor_socket`` is ``None`` when nothing runs, ``database`` when it is elsewhere.
 
-    ``images_dir`` is ``None`` when images are not to be copied.
+    ``images_dir`` is ``None`` when images are not to be copied; else they go to ``images_target``, a folder that is
+    shared with other backups, or to the backup itself.
     """
 
     data_dir: Path
@@ -39,35 +40,62 @@ class Source:
     blobs_dir: Path
     database: Path | None
     images_dir: Path | None
+    images_target: Path | None
     supervisor_socket: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Torn:
+    """A copy that is not of one moment, and why."""
+
+    path: Path
+    reason: str
 
 
 @dataclass(slots=True)
 class Taken:
-    """What became of it: counts, and the sandboxes whose disks could not be held still."""
+    """What became of it: counts, and of whose disks there are only torn copies.
+
+    ``torn`` is by container, or by sandbox where the database is elsewhere; ``images`` are those that were needed.
+    """
 
     containers: int = 0
     files: int = 0
     deleted_meanwhile: int = 0
-    restless: list[str] = field(default_factory=list)
+    torn: dict[str, Torn] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
 
 
 def size_bytes(source: Source) -> int:
-    """Give about how much there is to copy."""
+    """Give about how much there is to copy, images aside."""
     disks = source.sandboxes_dir.glob(f"sbx_*/{DISK_NAME}")
-    return sum(_size_of(path) for path in (*disks, *source.blobs_dir.iterdir()))
+    database = () if source.database is None else (source.database,)
+    return sum(_size_of(path) for path in (*disks, *source.blobs_dir.iterdir(), *database))
 
 
-def take(source: Source, target: Path, advance: Advance) -> Taken:
+def require_room(source: Source, target: Path, *, spared_bytes: int) -> None:
+    """Refuse a backup that would not fit, or leave the server's disk less than ``spared_bytes``.
+
+    Raises ``BackupError``, ``OSError``.
+    """
+    is_same_disk = target.stat().st_dev == source.data_dir.stat().st_dev
+    if is_same_disk and room.can_share_blocks(source.data_dir, target):
+        return  # next to nothing
+    needed = size_bytes(source) + _images_bytes(source)
+    room.require_room(target, needed, spared_bytes=spared_bytes if is_same_disk else 0)
+
+
+def take(source: Source, target: Path, advance: Advance, pause: Pause = time.sleep) -> Taken:
     """Copy everything into ``target``, a folder that is there and empty. Raises ``BackupError``, ``OSError``."""
-    return _Taking(source, target, advance).run()
+    return _Taking(source, target, advance, pause).run()
 
 
 class _Taking:
-    def __init__(self, source: Source, target: Path, advance: Advance) -> None:
+    def __init__(self, source: Source, target: Path, advance: Advance, pause: Pause) -> None:
         self._source = source
         self._target = target
         self._advance = advance
+        self._disks = DiskCopier(source.supervisor_socket, advance, pause)
         self._files: dict[str, Entry] = {}
         self._images: set[str] = set()
         self._taken = Taken()
@@ -91,6 +119,7 @@ class _Taking:
             images=tuple(sorted(self._images)),
             files=self._files,
         )
+        self._taken.images = manifest.images
         os.sync()
         manifest.write(self._target)
         os.sync()
@@ -125,13 +154,13 @@ class _Taking:
             self._taken.files += is_id("file-", path.name) and self._blob(path.name)
         for folder in sorted(self._source.sandboxes_dir.iterdir()):
             if is_id("sbx_", folder.name):
-                self._taken.containers += self._sandbox(SandboxId(folder.name))
+                self._taken.containers += self._sandbox(SandboxId(folder.name), folder.name)
 
     def _sandbox_of(self, container_id: str, sandbox_id: str) -> str | None:
         """Copy a container's sandbox, wherever it stands by now; ``None`` when the container was deleted."""
         assert self._source.database is not None  # noqa: S101 - whoever calls read it
         for _ in range(_MOVES_MAX):
-            if self._sandbox(SandboxId(sandbox_id)):
+            if self._sandbox(SandboxId(sandbox_id), container_id):
                 return sandbox_id
             newer = database_copy.sandbox_of(self._source.database, container_id)
             if newer is None:
@@ -151,64 +180,37 @@ class _Taking:
         target = self._target / name
         target.parent.mkdir(mode=0o700, exist_ok=True)
         try:
-            digest = sparse_file.copy(source, target, self._advance)
+            copied = sparse_file.copy(source, target, self._advance)
         except FileNotFoundError:
             return False
-        status = source.stat()
-        self._files[name] = Entry(digest, status.st_mode & 0o777, "root" if status.st_uid == 0 else "server")
+        owner: Owner = "root" if copied.status.st_uid == 0 else "server"
+        self._files[name] = Entry(copied.digest, copied.status.st_mode & 0o777, owner)
         return True
 
-    def _sandbox(self, sandbox_id: SandboxId) -> bool:
+    def _sandbox(self, sandbox_id: SandboxId, whose: str) -> bool:
         """Copy a sandbox's record and disk; ``False`` when it is gone."""
         folder = self._source.sandboxes_dir / sandbox_id
         target = self._target / "sandboxes" / sandbox_id
         target.mkdir(mode=0o700, parents=True)
         try:
-            kept = self._held_copy(sandbox_id, folder, target)
+            kept, is_whole = self._disks.copy(sandbox_id, folder, target)
         except (FileNotFoundError, SandboxNotFoundError):
             for path in target.iterdir():
                 path.unlink()
             target.rmdir()
             return False
-        self._images.add(kept.image_id)
-        for name in (record.RECORD_NAME, DISK_NAME):
-            self._note(f"sandboxes/{sandbox_id}/{name}", target / name, None)
+        if kept is not None:
+            self._images.add(kept.image_id)
+            self._note(f"sandboxes/{sandbox_id}/{record.RECORD_NAME}", target / record.RECORD_NAME, None)
+        if not is_whole:
+            (target / DISK_NAME).rename(target / TORN_NAME)
+            self._taken.torn[whose] = Torn(
+                self._target / "sandboxes" / sandbox_id / TORN_NAME,
+                "its record is damaged" if kept is None else "it was written to all the time",
+            )
+        name = DISK_NAME if is_whole else TORN_NAME
+        self._note(f"sandboxes/{sandbox_id}/{name}", target / name, None)
         return True
-
-    def _held_copy(self, sandbox_id: SandboxId, folder: Path, target: Path) -> record.Record:
-        disk, copy = folder / DISK_NAME, target / DISK_NAME
-        if _size_of(disk) > _LARGE_BYTES and not sparse_file.clone(disk, copy):
-            sparse_file.bring_up_to_date(disk, copy, self._advance)  # most of it before anybody has to wait
-        for _ in range(_HOLDS_MAX):
-            with self._holding(sandbox_id) as held:
-                kept = record.read(folder)
-                if kept is None:
-                    raise FileNotFoundError(folder)
-                record.write(target, kept)
-                if not sparse_file.clone(disk, copy):
-                    sparse_file.bring_up_to_date(disk, copy, self._advance)
-                if held is None or held.has_lasted():
-                    if held is not None and not held.is_still:
-                        self._taken.restless.append(sandbox_id)
-                    return kept
-        raise BackupError(
-            f"The disk of {sandbox_id} could not be held still for long enough to be copied, {_HOLDS_MAX} times. "
-            "Is the server restarting, or the disk slow?"
-        )
-
-    @contextmanager
-    def _holding(self, sandbox_id: SandboxId) -> Iterator[Held | None]:
-        if self._source.supervisor_socket is None:
-            with nullcontext():
-                yield None
-            return
-        try:
-            with holding(self._source.supervisor_socket, sandbox_id) as held:
-                yield held
-        except SandboxNotFoundError:
-            raise
-        except RuntimeFailure as error:
-            raise BackupError(f"The disk of {sandbox_id} cannot be copied: {error}.") from error
 
     def _note(self, name: str, copy: Path, original: Path | None) -> None:
         """Note a copy that is finished; what has no original that counts is root's."""
@@ -217,23 +219,25 @@ class _Taking:
         self._files[name] = Entry(sparse_file.digest_of(copy, lambda _: None), 0o600, owner)
 
     def _copy_images(self, images_dir: Path) -> None:
-        target = self._target / "images"
+        target = self._source.images_target or self._target / "images"
         for image_id in sorted(self._images):
             if (images_dir / image_id).is_dir():
-                target.mkdir(mode=0o711, exist_ok=True)
-                copy_tree(images_dir / image_id, target)
+                target.mkdir(mode=0o700, exist_ok=True)
+                copy_image(images_dir / image_id, target)
 
 
-def copy_tree(folder: Path, into: Path) -> None:
-    """Copy an image as it is, owners, links and all. Raises ``BackupError``."""
-    done = subprocess.run(
-        ["cp", "--archive", "--reflink=auto", "--one-file-system", "--", str(folder), str(into)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise BackupError(f"The image {folder} cannot be copied: {done.stderr.strip()[:500]}")
+def _images_bytes(source: Source) -> int:
+    """Give how large the images are that have to be copied."""
+    if source.images_dir is None:
+        return 0
+    needed = set()
+    for folder in source.sandboxes_dir.glob("sbx_*"):
+        with suppress(FileNotFoundError, record.RecordDamagedError):
+            kept = record.read(folder)
+            if kept is not None and not (source.images_target and (source.images_target / kept.image_id).exists()):
+                needed.add(kept.image_id)
+    found = [read_image(source.images_dir / image_id) for image_id in needed]
+    return sum(image.size_bytes for image in found if image is not None)
 
 
 def _size_of(path: Path) -> int:

@@ -2,16 +2,20 @@
 
 import json
 import os
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from atoll.backup import restoring, sparse_file
 from atoll.backup.errors import BackupError
-from atoll.backup.manifest import read_manifest
+from atoll.backup.manifest import TORN_NAME, read_manifest
+from atoll.runtime.oci.disk import DISK_NAME
 
 IMAGE = "img_" + "0" * 32
+OTHER_IMAGE = "img_" + "1" * 32
 OWNERS = restoring.Owners(os.getuid(), os.getgid())
 
 
@@ -33,14 +37,19 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 def manifest(folder: Path, *names: str, images: tuple[str, ...] = ()) -> None:
-    digest = sparse_file.digest_of(folder / "api-key", lambda _: None)
-    entry: dict[str, Any] = {"sha256": digest, "mode": 0o600, "owner": "root"}
+    files = {name: {"sha256": digest_of(folder, name), "mode": 0o600, "owner": "root"} for name in names}
     value = {"format": 1, "atoll": "0", "made_at": "", "database_revision": None, "images": images}
-    (folder / "manifest.json").write_text(json.dumps({**value, "files": dict.fromkeys(names, entry)}))
+    (folder / "manifest.json").write_text(json.dumps({**value, "files": files}))
 
 
-def restore(folder: Path, data_dir: Path) -> None:
-    restoring.restore(folder, read_manifest(folder), data_dir, OWNERS, lambda _: None)
+def digest_of(folder: Path, name: str) -> str:
+    known = (folder / name).is_file() and folder in (folder / name).resolve().parents
+    return sparse_file.digest_of(folder / name, lambda _: None) if known else ""
+
+
+def restore(folder: Path, data_dir: Path, images_dir: Path | None = None, database: Path | None = None) -> None:
+    places = restoring.Places(data_dir, images_dir or data_dir / "images", database, folder.parent / "images")
+    restoring.restore(folder, read_manifest(folder), places, OWNERS, lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -77,3 +86,60 @@ def test_an_image_that_is_a_link(backup: Path, data_dir: Path) -> None:
     restore(backup, data_dir)
     assert (data_dir / "images" / IMAGE / "rootfs").is_dir()
     assert {path.name for path in (data_dir / "images").iterdir()} == {"img_1", IMAGE}
+
+
+def test_images_come_to_the_folder_of_the_settings_and_from_beside_the_backup(backup: Path, data_dir: Path) -> None:
+    manifest(backup, "api-key", images=(IMAGE, OTHER_IMAGE))
+    (backup / "images" / IMAGE / "rootfs").mkdir()
+    (backup.parent / "images" / OTHER_IMAGE / "rootfs").mkdir(parents=True)
+    elsewhere = data_dir.parent / "elsewhere"
+    elsewhere.mkdir()
+    shutil.rmtree(data_dir / "images")
+    restore(backup, data_dir, elsewhere)
+    assert {path.name for path in elsewhere.iterdir()} == {IMAGE, OTHER_IMAGE}
+    assert not (data_dir / "images").exists()
+
+
+def test_images_that_came_are_taken_back_when_a_later_one_cannot(backup: Path, data_dir: Path) -> None:
+    manifest(backup, "api-key", images=(IMAGE, OTHER_IMAGE))
+    (backup / "images" / OTHER_IMAGE / "rootfs").mkdir(parents=True)
+    (backup / "images" / OTHER_IMAGE / "rootfs").rmdir()
+    (backup / "images" / OTHER_IMAGE / "rootfs").symlink_to("/")
+    with pytest.raises(BackupError, match="is a link"):
+        restore(backup, data_dir)
+    assert [path.name for path in (data_dir / "images").iterdir()] == ["img_1"]
+    assert not (data_dir / "api-key").exists()
+
+
+def test_a_database_goes_where_the_settings_have_it_and_replaces_none(backup: Path, data_dir: Path) -> None:
+    database = data_dir.parent / "databases" / "atoll.db"
+    with pytest.raises(BackupError, match="is not there"):
+        restoring.check_no_database(database)
+    database.parent.mkdir()
+    (database.parent / "atoll.db-wal").touch()
+    with pytest.raises(BackupError, match=r"atoll\.db-wal is there"):
+        restoring.check_no_database(database)
+    (backup / "atoll.db").write_bytes(b"a database")
+    manifest(backup, "api-key", "atoll.db")
+    restore(backup, data_dir, database=database)
+    assert database.exists()
+    assert not (data_dir / "atoll.db").exists()
+
+
+def test_containers_with_torn_disks_do_not_come_back(backup: Path, data_dir: Path) -> None:
+    torn, whole = "sbx_" + "0" * 32, "sbx_" + "1" * 32
+    with closing(sqlite3.connect(backup / "atoll.db")) as database:
+        database.executescript("CREATE TABLE containers (id, sandbox_id); CREATE TABLE files (id)")
+        database.executemany("INSERT INTO containers VALUES (?, ?)", [("cntr_torn", torn), ("cntr_whole", whole)])
+        database.commit()
+    names = [f"sandboxes/{torn}/sandbox.json", f"sandboxes/{torn}/{TORN_NAME}", f"sandboxes/{whole}/{DISK_NAME}"]
+    for name in names:
+        (backup / name).parent.mkdir(parents=True, exist_ok=True)
+        (backup / name).write_bytes(b"a disk")
+    (data_dir / "sandboxes").mkdir()
+    manifest(backup, "api-key", "atoll.db", *names)
+    assert restoring.torn_containers(backup, read_manifest(backup)) == {"cntr_torn": torn}
+    restore(backup, data_dir, database=data_dir / "atoll.db")
+    assert [path.name for path in (data_dir / "sandboxes").iterdir()] == [whole]
+    with closing(sqlite3.connect(data_dir / "atoll.db")) as database:
+        assert database.execute("SELECT id FROM containers").fetchall() == [("cntr_whole",)]

@@ -29,7 +29,7 @@ def up_to_date(source: Path, target: Path) -> None:
 
 
 def once(source: Path, target: Path) -> None:
-    assert sparse_file.copy(source, target, nothing) == sparse_file.digest_of(source, nothing)
+    assert sparse_file.copy(source, target, nothing).digest == sparse_file.digest_of(source, nothing)
 
 
 @pytest.mark.parametrize("copy", [up_to_date, once])
@@ -47,6 +47,15 @@ def test_what_changed_since_is_brought_up_to_date(tmp_path: Path) -> None:
     sparse(source, (0, b"other"), (16 << 20, b"new"))
     up_to_date(source, tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == source.read_bytes()
+
+
+def test_what_is_remembered_of_a_copy_is_what_it_holds(tmp_path: Path) -> None:
+    target, known = tmp_path / "target", sparse_file.Known()
+    large = (0, b"a" * (2 << 20))
+    for pieces in ((large,), ((0, b"b" * (1 << 19)),), (large,), (), (large,)):
+        source = sparse(tmp_path / "source", *pieces)
+        sparse_file.bring_up_to_date(source, target, nothing, known)
+        assert target.read_bytes() == source.read_bytes()
 
 
 def test_a_digest_is_of_the_bytes_and_not_of_the_holes(tmp_path: Path) -> None:

@@ -1,0 +1,148 @@
+"""What a backup holds of disks that stand still, of those that do not, and of what goes away meanwhile."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from atoll.backup import room, taking
+from atoll.backup.errors import BackupError
+from atoll.backup.manifest import read_manifest
+from atoll.backup.taking import Source
+from atoll.model.ids import SandboxId
+from atoll.runtime.contract import SandboxSpec
+from atoll.runtime.oci import record
+from atoll.runtime.oci.disk import DISK_NAME
+from tests.unit.backup.fake_supervisor import fake_supervisor
+
+IDLE = SandboxId("sbx_" + "0" * 32)
+BUSY = SandboxId("sbx_" + "1" * 32)
+NAMES = {"cntr_idle": IDLE, "cntr_busy": BUSY}
+IMAGE = "img_" + "0" * 32
+FILE = "file-" + "0" * 32
+SPEC = SandboxSpec(memory_bytes=1 << 30, disk_bytes=1 << 20, pids_max=256, cpus=1.0)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    (folder / "blobs").mkdir(parents=True)
+    (folder / "images" / IMAGE / "rootfs").mkdir(parents=True)
+    (folder / "blobs" / FILE).write_bytes(b"uploaded")
+    with closing(sqlite3.connect(folder / "atoll.db")) as database:
+        database.executescript(
+            "CREATE TABLE containers (id, sandbox_id); CREATE TABLE files (id); CREATE TABLE alembic_version "
+            "(version_num); INSERT INTO alembic_version VALUES ('1')"
+        )
+        database.execute("INSERT INTO files VALUES (?)", (FILE,))
+        database.executemany("INSERT INTO containers VALUES (?, ?)", NAMES.items())
+        database.commit()
+    for sandbox_id in NAMES.values():
+        sandbox = folder / "sandboxes" / sandbox_id
+        sandbox.mkdir(parents=True)
+        record.write(sandbox, record.Record(id=sandbox_id, created_at=1.0, image_id=IMAGE, spec=SPEC))
+        (sandbox / DISK_NAME).write_bytes(sandbox_id.encode() * 4096)
+        os.utime(sandbox / DISK_NAME, (1, 1))  # nobody has written to it for long
+    return folder
+
+
+@pytest.fixture
+def backup(tmp_path: Path) -> Path:
+    folder = tmp_path / "backup"
+    folder.mkdir()
+    return folder
+
+
+def source(data_dir: Path, *, runs: bool, images_target: Path | None = None) -> Source:
+    return Source(
+        data_dir=data_dir,
+        sandboxes_dir=data_dir / "sandboxes",
+        blobs_dir=data_dir / "blobs",
+        database=data_dir / "atoll.db",
+        images_dir=data_dir / "images",
+        images_target=images_target,
+        supervisor_socket=data_dir.parent / "socket" if runs else None,
+    )
+
+
+def disk_of(folder: Path, sandbox_id: str) -> Path:
+    return folder / "sandboxes" / sandbox_id / DISK_NAME
+
+
+def writer(disk: Path) -> Callable[[int], None]:
+    """Give what writes to a disk whenever something was copied."""
+
+    def write(_: int) -> None:
+        with disk.open("r+b") as file:
+            file.write(os.urandom(16))
+
+    return write
+
+
+@pytest.mark.parametrize(("is_still", "lasts", "holds"), [(False, True, 1), (True, False, 3)])
+def test_what_cannot_be_held_is_whole_when_it_stood_still_and_torn_when_it_did_not(
+    data_dir: Path, backup: Path, is_still: bool, lasts: bool, holds: int
+) -> None:
+    paused: list[float] = []
+    with fake_supervisor(data_dir.parent / "socket", is_still=is_still, lasts=lasts) as asked:
+        taken = taking.take(source(data_dir, runs=True), backup, writer(disk_of(data_dir, BUSY)), pause=paused.append)
+    assert asked.count(IDLE) == holds
+    assert set(taken.torn) == {"cntr_busy"}
+    assert paused
+    assert taken.containers == 2
+    manifest = read_manifest(backup)
+    assert manifest.torn == (BUSY,)
+    assert disk_of(backup, IDLE).read_bytes() == disk_of(data_dir, IDLE).read_bytes()
+    assert not disk_of(backup, BUSY).exists()
+    assert taken.torn["cntr_busy"].path.stat().st_size == disk_of(data_dir, BUSY).stat().st_size
+
+
+def test_a_disk_that_is_held_is_whole(data_dir: Path, backup: Path) -> None:
+    with fake_supervisor(data_dir.parent / "socket", is_still=True, lasts=True) as asked:
+        taken = taking.take(source(data_dir, runs=True), backup, lambda _: None)
+    assert asked == [IDLE, BUSY]
+    assert not taken.torn
+
+
+def test_a_damaged_record_keeps_nothing_else_from_being_saved(data_dir: Path, backup: Path) -> None:
+    (data_dir / "sandboxes" / IDLE / record.RECORD_NAME).write_text("{")
+    taken = taking.take(source(data_dir, runs=False), backup, lambda _: None)
+    assert "damaged" in taken.torn["cntr_idle"].reason
+    assert disk_of(backup, BUSY).exists()
+
+
+def test_an_upload_that_is_deleted_just_after_it_was_copied(data_dir: Path, backup: Path) -> None:
+    taken = taking.take(
+        source(data_dir, runs=False), backup, lambda _: (data_dir / "blobs" / FILE).unlink(missing_ok=True)
+    )
+    assert taken.files == 1
+    assert (backup / "blobs" / FILE).read_bytes() == b"uploaded"
+
+
+def test_images_that_backups_share_are_copied_once(data_dir: Path, backup: Path) -> None:
+    shared = backup.parent / "images"
+    taking.take(source(data_dir, runs=False, images_target=shared), backup, lambda _: None)
+    assert [path.name for path in shared.iterdir()] == [IMAGE]
+    (shared / IMAGE / "mine").touch()
+    again = backup.parent / "again"
+    again.mkdir()
+    taking.take(source(data_dir, runs=False, images_target=shared), again, lambda _: None)
+    assert (shared / IMAGE / "mine").exists()
+    assert read_manifest(again).images == (IMAGE,)
+    assert not (again / "images").exists()
+
+
+def test_a_full_database_or_one_that_is_none_is_said_in_words(data_dir: Path, backup: Path) -> None:
+    (data_dir / "atoll.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(BackupError, match="cannot be copied"):
+        taking.take(source(data_dir, runs=False), backup, lambda _: None)
+
+
+def test_what_would_not_fit_is_refused(data_dir: Path, backup: Path) -> None:
+    taking.require_room(source(data_dir, runs=False), backup, spared_bytes=0)
+    if not room.can_share_blocks(data_dir, backup):
+        with pytest.raises(BackupError, match="There is no room"):
+            taking.require_room(source(data_dir, runs=False), backup, spared_bytes=1 << 60)
