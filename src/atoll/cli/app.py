@@ -18,6 +18,7 @@ from atoll.cli.process import exec_
 from atoll.cli.run import run
 from atoll.cli.sh import sh
 from atoll.cli.stats import stats, top
+from atoll.cli.uploads import uploads_app
 
 app: Final = typer.Typer(
     name="atoll",
@@ -77,3 +78,4 @@ for command in (
         as_typed = {"allow_interspersed_args": False}  # what follows the program is the program's
         app.command("exec", rich_help_panel="Containers", context_settings=as_typed)(exec_)
 app.add_typer(files_app, name="files", rich_help_panel="Containers")
+app.add_typer(uploads_app, name="uploads", rich_help_panel="Containers")

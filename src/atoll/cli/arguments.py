@@ -22,6 +22,7 @@ Containers = Annotated[
     typer.Argument(help="Ids, or names where no other has them.", autocompletion=complete_container),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+AlwaysJson = Annotated[bool, typer.Option("--json", help="Taken as everywhere; it is JSON without it, too.")]
 TimeoutSeconds = Annotated[
     float | None,
     typer.Option("--timeout", help="Seconds after which the call is stopped.", metavar="SECONDS", min=0.001),

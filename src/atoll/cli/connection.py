@@ -1,7 +1,7 @@
 """The way to the server: where it is, with which key, and what is said when it does not work."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -132,9 +132,9 @@ class Connection:
             self._client.post(path, json={name: value for name, value in body.items() if value is not None})
         )
 
-    def upload(self, path: str, name: str, content: Any) -> Any:
+    def upload(self, path: str, name: str, content: Any, texts: Mapping[str, str] | None = None) -> Any:
         """POST a file as multipart form, give the JSON answer. ``content`` is an open binary file."""
-        return self._answer(self._client.post(path, files={"file": (name, content)}))
+        return self._answer(self._client.post(path, files={"file": (name, content)}, data=texts))
 
     def put(self, path: str, content: Iterator[bytes], media_type: str, query: dict[str, str]) -> Any:
         """PUT a body that comes bit by bit, give the JSON answer."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from atoll.cli.arguments import AsJson, Container, Containers, print_json, target_of
+from atoll.cli.arguments import AlwaysJson, AsJson, Container, Containers, print_json, target_of
 from atoll.cli.connection import connect
 from atoll.cli.exit_codes import ExitCode
 from atoll.cli.failure import fail
@@ -30,7 +30,7 @@ def create(
         list[Path] | None, typer.Option("--file", "-f", help="Put a file in; may be repeated.", dir_okay=False)
     ] = None,
     file_id: Annotated[
-        list[str] | None, typer.Option("--file-id", help="Copy in a file of `/v1/files`; may be repeated.")
+        list[str] | None, typer.Option("--file-id", help="Copy in one of `atoll uploads`; may be repeated.")
     ] = None,
     allow: Allow = None,
     secret: Secret = None,
@@ -69,16 +69,26 @@ def update(
     expires_after: ExpiresAfter = None,
     allow: Allow = None,
     secret: Secret = None,
+    drop_secrets: Annotated[
+        bool, typer.Option("--drop-secrets", help="With --allow: it keeps no secret that is not given again.")
+    ] = False,
     no_network: Annotated[bool, typer.Option("--no-network", help="Let it reach nothing any more.")] = False,
+    _as_json: AlwaysJson = False,
 ) -> None:
-    """Change a living container, and print it as JSON. What is not named stays; --allow names all that is allowed."""
+    """Change a living container, and print it as JSON. What is not named stays; --allow names all that is allowed.
+
+    Secrets that it has stay with their domains, as far as those are allowed still.
+    """
     policy = policy_of(allow, secret)
     if policy and no_network:
         fail("Give --allow or --no-network, not both.", code=ExitCode.USAGE)
+    if drop_secrets and not policy:
+        fail("--drop-secrets goes with --allow, which names all that is allowed.", code=ExitCode.USAGE)
     change = {
         "name": name,
         "expires_after": _expiry(expires_after),
         "network_policy": {"type": "disabled"} if no_network else policy,
+        "keep_domain_secrets": True if policy and not drop_secrets else None,
     }
     if not any(change.values()):
         fail("Say what is to change; `atoll update --help` tells what can.", code=ExitCode.USAGE)
@@ -122,7 +132,7 @@ def ls(
     )
 
 
-def show(context: typer.Context, container: Container) -> None:
+def show(context: typer.Context, container: Container, *, _as_json: AlwaysJson = False) -> None:
     """Print everything about a container, as JSON."""
     with connect(target_of(context)) as connection, waiting("Looking"):
         found = connection.get(f"/containers/{connection.find_container(container)}")
@@ -148,14 +158,14 @@ def rm(
         print_json(gone)
 
 
-def interrupt(context: typer.Context, container: Container) -> None:
+def interrupt(context: typer.Context, container: Container, *, _as_json: AlwaysJson = False) -> None:
     """Stop the call that runs in a container; variables are kept."""
     with connect(target_of(context)) as connection, waiting("Interrupting"):
         answer = connection.post(f"/containers/{connection.find_container(container)}/interrupt")
     print_json(answer)
 
 
-def restart(context: typer.Context, container: Container) -> None:
+def restart(context: typer.Context, container: Container, *, _as_json: AlwaysJson = False) -> None:
     """End everything that runs in a container; files are kept."""
     with connect(target_of(context)) as connection, waiting("Starting anew"):
         answer = connection.post(f"/containers/{connection.find_container(container)}/restart")

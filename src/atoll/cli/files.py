@@ -50,15 +50,25 @@ def list_(context: typer.Context, container: Container, *, as_json: AsJson = Fal
 def put_(
     context: typer.Context,
     container: Container,
-    files: Annotated[list[str], typer.Argument(help="Files or folders here.")],
+    files: Annotated[list[str] | None, typer.Argument(help="Files or folders here.")] = None,
     *,
+    file_id: Annotated[
+        list[str] | None, typer.Option("--file-id", help="Copy in one of `atoll uploads`; may be repeated.")
+    ] = None,
     folder: Annotated[str, typer.Option("--into", help="The folder below /mnt/data that they go into.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Copy files and folders into a container; those of the same names are replaced."""
+    if not files and not file_id:
+        fail("Say what goes in: files or folders here, or --file-id.", code=ExitCode.USAGE)
+    if file_id and folder:
+        fail("What --file-id names goes to /mnt/data itself; --into is for files of this machine.", code=ExitCode.USAGE)
     with connect(target_of(context)) as connection:
         place = folder and folder.rstrip("/") + "/"
-        answers = [put(connection, file, container, place) for file in files]
+        answers = [put(connection, file, container, place) for file in files or ()]
+        if file_id:
+            path = f"/containers/{connection.find_container(container)}/files"
+            answers += [connection.post(path, file_id=one) for one in file_id]
     if as_json:
         print_json(answers)
 

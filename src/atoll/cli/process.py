@@ -26,7 +26,11 @@ def exec_(
     stdin: Annotated[bool, typer.Option("--stdin", "-i", help="Let it read what is on standard input.")] = False,
     env: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable; may be repeated.")] = None,
     cwd: Annotated[str | None, typer.Option(help="Its working directory; /mnt/data without it.")] = None,
+    user: Annotated[str | None, typer.Option(help="The user that it runs as, by name or number.")] = None,
     timeout: TimeoutSeconds = None,
+    max_output: Annotated[
+        int | None, typer.Option(metavar="BYTES", help="How much of its output comes back at most.", min=0)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run one program with exactly its arguments. Its bytes go where they went. Options come before CONTAINER.
@@ -39,8 +43,10 @@ def exec_(
             "argv": argv,
             "env": _environment(env),
             "cwd": cwd,
+            "user": user,
             "stdin": b64encode(sys.stdin.buffer.read()).decode() if stdin else None,
             "timeout_ms": milliseconds(timeout),
+            "max_output_bytes": max_output,
             "encoding": "base64",
         }
         item = _run(target_of(context), container, body, as_json=as_json)

@@ -35,6 +35,9 @@ def run(
     images: Annotated[
         Path, typer.Option(help="Folder for the figures that the code shows.", file_okay=False, exists=True)
     ] = Path(),
+    html: Annotated[
+        bool, typer.Option("--html", help="With --json: tables and other values in their HTML form, too.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run Python code and print its output as it comes. Figures become files. Without code, a Python prompt.
@@ -45,6 +48,8 @@ def run(
     is_prompt = code is None and file is None and has_terminal()
     if is_prompt and as_json:
         fail("A prompt has no JSON; give code, too.", code=ExitCode.USAGE)
+    if html and not as_json:
+        fail("--html goes with --json; a terminal shows values as text.", code=ExitCode.USAGE)
     source = "" if is_prompt else _source(code, file)
     with connect(target_of(context)) as connection, _container(connection, container) as container_id:
         if is_prompt:
@@ -52,7 +57,7 @@ def run(
 
             prompt(connection, container_id, timeout_ms=milliseconds(timeout), images=images)
             return
-        body = {"code": source, "timeout_ms": milliseconds(timeout)}
+        body = {"code": source, "timeout_ms": milliseconds(timeout), "html": html or None}
         path = f"/containers/{container_id}/code_interpreter_calls"
         if as_json:
             item = connection.post(path, **body)

@@ -5,7 +5,7 @@ import os
 import posixpath
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -37,7 +37,7 @@ def put(connection: Connection, source: str, container: str, place: str) -> Any:
         if not _is_utf8(name):
             fail(f"{name!r} is no UTF-8: give it another name, {container}:NAME.", code=ExitCode.USAGE)
         if folder == DATA_ROOT:
-            return _put_file(connection, path, container, name)
+            return upload(connection, f"/containers/{connection.find_container(container)}/files", path, name)
         if not name:
             fail(f"{source} needs a name in {container}.", code=ExitCode.USAGE)
         return _put_tar(connection, path, container, folder, name)
@@ -53,7 +53,9 @@ def get(connection: Connection, container: str, path: str, destination: str) -> 
     container_id = connection.find_container(container)
     file = None if path == "" or path.endswith("/") else find_file(connection, container_id, path)
     if file is not None:
-        return _get_file(connection, container_id, file, destination)
+        url = f"/containers/{container_id}/files/{file['id']}/content"
+        download(connection, url, posixpath.basename(file["path"]), file["bytes"], destination)
+        return file
     target = inside(path)
     if destination == "-":
         with (
@@ -80,6 +82,33 @@ def get(connection: Connection, container: str, path: str, destination: str) -> 
         "files": count,
         "here": str(place),
     }
+
+
+def upload(
+    connection: Connection, url: str, source: Path, name: str, texts: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Send a file of this machine as a form, with ``texts`` beside it; gives the server's answer.
+
+    One that cannot be read ends the command.
+    """
+    try:
+        with source.open("rb") as content, Progress(source.name, os.fstat(content.fileno()).st_size) as progress:
+            answer: dict[str, Any] = connection.upload(url, name, _Watched(content, progress), texts)
+            return answer
+    except OSError as error:
+        fail(f"{source} cannot be read: {error.strerror}.")
+
+
+def download(connection: Connection, url: str, name: str, size: int, destination: str) -> None:
+    """Bring a file here: to a file, under its own ``name`` into a folder, or to standard output for ``-``."""
+    with (
+        connection.stream("GET", url) as response,
+        Progress(name, size) as progress,
+        _opened(destination, name) as output,
+    ):
+        for chunk in response.iter_bytes():
+            output.write(chunk)
+            progress.advance(len(chunk))
 
 
 def _is_utf8(name: str) -> bool:
@@ -109,12 +138,6 @@ def find_file(connection: Connection, container_id: str, path: str) -> dict[str,
             code=ExitCode.NOT_THERE,
         )
     return None
-
-
-def _put_file(connection: Connection, source: Path, container: str, name: str) -> Any:
-    with source.open("rb") as content, Progress(source.name, os.fstat(content.fileno()).st_size) as progress:
-        container_id = connection.find_container(container)
-        return connection.upload(f"/containers/{container_id}/files", name, _Watched(content, progress))
 
 
 def _put_tar(connection: Connection, source: Path, container: str, folder: str, name: str = "") -> Any:
@@ -154,19 +177,6 @@ class _Watched:
 
     def fileno(self) -> int:
         return self._file.fileno()
-
-
-def _get_file(connection: Connection, container_id: str, file: dict[str, Any], destination: str) -> Any:
-    name = posixpath.basename(file["path"])
-    with (
-        connection.stream("GET", f"/containers/{container_id}/files/{file['id']}/content") as response,
-        Progress(name, file["bytes"]) as progress,
-        _opened(destination, name) as output,
-    ):
-        for chunk in response.iter_bytes():
-            output.write(chunk)
-            progress.advance(len(chunk))
-    return file
 
 
 @contextlib.contextmanager

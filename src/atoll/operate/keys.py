@@ -65,10 +65,20 @@ def list_(loaded: Loaded, *, as_json: AsJson = False) -> None:
 @keys_app.command("revoke")
 @with_settings(_PLACES)
 def revoke(
-    loaded: Loaded, key_id: Annotated[str, typer.Argument(help="The key's id, as `atoll keys list` shows it.")]
+    loaded: Loaded,
+    key_id: Annotated[str, typer.Argument(help="The key's id, as `atoll keys list` shows it.")],
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Close a key for good. A running server takes notice within seconds."""
-    _with_keys(loaded.settings, lambda keys: keys.revoke(key_id))
+
+    async def revoke_and_find(keys: "Keys") -> "Key":
+        await keys.revoke(key_id)
+        return next(key for key in await keys.list() if key.id == key_id)
+
+    revoked = _with_keys(loaded.settings, revoke_and_find)
+    if as_json:
+        print_json(_as_json(revoked))
 
 
 def _with_keys(settings: Settings, use: "Callable[[Keys], Awaitable[T]]") -> T:

@@ -46,7 +46,10 @@ def test_what_is_changed(atoll: Atoll, scripted: ScriptedServer) -> None:
     assert json.loads(scripted.asked[1].body) == {
         "expires_after": {"anchor": "last_active_at", "minutes": 9},
         "network_policy": {"type": "allowlist", "allowed_domains": ["a.example"]},
+        "keep_domain_secrets": True,
     }
+    assert atoll("update", ID, "--allow", "a.example", "--drop-secrets", "--json").code == 0
+    assert "keep_domain_secrets" not in json.loads(scripted.asked[2].body)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +58,7 @@ def test_what_is_changed(atoll: Atoll, scripted: ScriptedServer) -> None:
         ("update", ID),
         ("update", ID, "--allow", "a", "--no-network"),
         ("update", ID, "--secret", "a:B"),
+        ("update", ID, "--no-network", "--drop-secrets"),
         ("create", "x", "--secret", "no-variable"),
         ("create", "x", "--allow", "a", "--secret", "a"),
         ("create", "x", "--allow", "a", "--secret", "a:NOT_SET_ANYWHERE"),

@@ -97,9 +97,10 @@ def test_a_key_opens_until_it_is_revoked(plain_server: AtollServer, tmp_path: Pa
     assert plain_server.api(made["secret"]).containers() == []
     assert made["id"] in plain_server.atoll("keys", "list")
     assert made["secret"] not in plain_server.atoll("keys", "list", "--json")
-    plain_server.atoll("keys", "revoke", made["id"])
+    revoked = json.loads(plain_server.atoll("keys", "revoke", made["id"], "--json"))
     listed = {key["id"]: key for key in json.loads(plain_server.atoll("keys", "list", "--json"))}
-    assert listed[made["id"]]["revoked_at"] is not None
+    assert listed[made["id"]] == revoked
+    assert revoked["revoked_at"] is not None
     done = run(plain_server, tmp_path, "keys", "revoke", "key_nonsense")
     assert done.returncode == 1
     assert "No such key" in done.stderr
@@ -157,6 +158,9 @@ def test_a_program_and_its_bytes(real_atoll: Atoll, container: str) -> None:
     )
     assert real_atoll("exec", container, "echo", "--json", "-x").stdout == "--json -x\n"
     assert real_atoll("exec", container, "sh", "-c", "kill -9 $$").code == 137
+    cut = real_atoll("exec", "--max-output", "10", container, "seq", "99")
+    assert (len(cut.stdout), "bytes of stdout are missing" in cut.stderr) == (10, True)
+    assert "user" in real_atoll("exec", "--user", "no-such-user", container, "true").stderr
     assert real_atoll("exec", "--timeout", "0.2", container, "sleep", "60").code == 124
     assert real_atoll("exec", container, "no-such-program").code == 125
     assert json.loads(real_atoll("exec", "--json", container, "true").stdout)["outcome"] == {

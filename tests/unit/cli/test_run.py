@@ -41,8 +41,9 @@ def delta(**texts: str) -> dict[str, Any]:
     return {"type": "response.shell_call_output_content.delta", "command_index": 0, "delta": texts}
 
 
-def command_done(outcome: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "response.shell_call_output_content.done", "command_index": 0, "output": [{"outcome": outcome}]}
+def command_done(outcome: dict[str, Any], index: int = 0) -> dict[str, Any]:
+    output = [{"outcome": outcome}]
+    return {"type": "response.shell_call_output_content.done", "command_index": index, "output": output}
 
 
 def test_output_goes_to_stdout_and_the_code_is_zero(atoll: Atoll, scripted: ScriptedServer) -> None:
@@ -163,6 +164,25 @@ def test_a_commands_output_and_exit_code_are_passed_on(atoll: Atoll, scripted: S
     outcome = atoll("sh", ID, "ls -l")
     assert (outcome.code, outcome.stdout, outcome.stderr) == (3, "out!", "err")
     assert json.loads(scripted.asked[0].body) == {"commands": ["ls -l"], "stream": True}
+
+
+def test_of_several_commands_the_first_that_failed_tells(atoll: Atoll, scripted: ScriptedServer) -> None:
+    ends = [command_done({"type": "exit", "exit_code": code}, index) for index, code in enumerate((0, 3, 0))]
+    scripted.answers[SHELL] = stream(delta(stdout="1"), ends[0], delta(stdout="2"), *ends[1:], done())
+    outcome = atoll("sh", ID, "a", "--then", "b", "--then", "c", "--max-output", "9")
+    assert (outcome.code, outcome.stdout) == (3, "12")
+    asked = json.loads(scripted.asked[0].body)
+    assert (asked["commands"], asked["max_output_length"]) == (["a", "b", "c"], 9)
+    scripted.answers[SHELL] = stream(*ends[:2])
+    outcome = atoll("sh", ID, "a", "--then", "b", "--then", "c")
+    assert (outcome.code, "ended the stream before" in outcome.stderr) == (125, True)
+
+
+def test_html_is_for_programs(atoll: Atoll, scripted: ScriptedServer) -> None:
+    scripted.answers[PYTHON] = Answer({"status": "completed", "outputs": []})
+    assert atoll("run", ID, "frame", "--html").code == 2
+    assert atoll("run", ID, "frame", "--html", "--json").code == 0
+    assert [json.loads(asked.body) for asked in scripted.asked] == [{"code": "frame", "html": True}]
 
 
 def test_a_command_out_of_time_is_124(atoll: Atoll, scripted: ScriptedServer) -> None:
