@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from atoll.cli.arguments import AsJson, Container, print_json, target_of
-from atoll.cli.connection import Connection, Target, connect, http_options
+from atoll.cli.connection import Connection, Target, connect, http_options, segment
 from atoll.cli.escape_key import EscapeReader, key_of
 from atoll.cli.exit_codes import ExitCode, own_failures_apart
 from atoll.cli.failure import fail
@@ -87,7 +87,7 @@ def _newest_free(connection: Connection, container_id: str) -> str:
 def _look_after(connection: Connection, container_id: str, close: str | None, *, as_json: bool) -> None:
     answer: Any
     if close is not None:
-        answer = connection.delete(f"/containers/{container_id}/terminals/{close}")
+        answer = connection.delete(f"/containers/{container_id}/terminals/{segment(close, 'terminal')}")
     else:
         answer = connection.get(f"/containers/{container_id}/terminals")["data"]
     if as_json:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL: Final = "http://127.0.0.1:8484/v1"
 PAGE_LIMIT: Final = 100
 _CONNECT_TIMEOUT_S: Final = 10.0
+_LOOK_TIMEOUT_S: Final = 60.0  # looking waits for nobody's turn: a server that is so long silent is gone
 _SENDABLE_KEY: Final = re.compile(r"[!-~]+")  # what a header takes, without blanks
+_SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]+")
 _CONTAINER_ID: Final = re.compile(r"cntr_[0-9a-f]{48}")
 
 
@@ -119,11 +121,11 @@ class Connection:
     def get(self, path: str, **query: Any) -> Any:
         """GET, give the JSON answer."""
         wanted = {name: value for name, value in query.items() if value is not None}
-        return self._answer(self._client.get(path, params=wanted))
+        return self._answer(self._look(path, wanted))
 
     def find(self, path: str) -> Any | None:
         """GET, give the JSON answer; ``None`` for what is not there, or not now."""
-        response = self._client.get(path)
+        response = self._look(path, {})
         return None if response.is_client_error else self._answer(response)
 
     def post(self, path: str, **body: Any) -> Any:
@@ -181,6 +183,12 @@ class Connection:
             fail(f"{len(found)} containers are named {name_or_id!r}; give an id:\n  {ids}")
         return str(found[0]["id"])
 
+    def _look(self, path: str, query: dict[str, Any]) -> "httpx.Response":
+        import httpx  # noqa: PLC0415 - slow to load, and loaded with the client
+
+        timeout = httpx.Timeout(_LOOK_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
+        return self._client.get(path, params=query, timeout=timeout)
+
     def _answer(self, response: "httpx.Response") -> Any:
         if response.status_code == HTTPStatus.TOO_MANY_REQUESTS or response.is_server_error:
             raise NotNowError(response)
@@ -190,6 +198,13 @@ class Connection:
             return response.json()
         except ValueError:
             fail(f"{response.url} did not answer with JSON: is this Atoll?", code=ExitCode.UNREACHABLE)
+
+
+def segment(name: str, noun: str) -> str:
+    """Give an id that leads nowhere else in a path, as `..` would; another one ends the command."""
+    if not _SEGMENT.fullmatch(name):
+        fail(f"{name!r} is no {noun}'s id.", code=ExitCode.NOT_THERE)
+    return name
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def put(connection: Connection, source: str, container: str, place: str) -> Any:
             return _put_tar(connection, path, container, target)
         folder, name = posixpath.split(target)
         if not _is_utf8(name):
-            fail(f"{name!r} is no UTF-8: give it another name, {container}:NAME.", code=ExitCode.USAGE)
+            fail(f"{name!r} is no UTF-8: name it anew, `atoll cp … {container}:NAME`.", code=ExitCode.USAGE)
         if folder == DATA_ROOT:
             return upload(connection, f"/containers/{connection.find_container(container)}/files", path, name)
         if not name:

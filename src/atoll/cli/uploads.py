@@ -4,12 +4,11 @@ import posixpath
 import sys
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
 from atoll.cli.arguments import AsJson, print_json, target_of
-from atoll.cli.connection import connect
+from atoll.cli.connection import connect, segment
 from atoll.cli.exit_codes import ExitCode
 from atoll.cli.failure import fail
 from atoll.cli.progress import Progress, waiting
@@ -113,7 +112,7 @@ def rm_(context: typer.Context, ids: _Ids, *, as_json: AsJson = False) -> None:
 
 
 def _path(file_id: str) -> str:
-    return f"/files/{quote(file_id, safe='')}"
+    return f"/files/{segment(file_id, 'file')}"
 
 
 def _name_here(file: dict[str, Any]) -> str:

@@ -79,6 +79,19 @@ def test_nobody_there(atoll: Atoll) -> None:
     assert f"Cannot reach Atoll at http://127.0.0.1:{port}/v1" in outcome.stderr
 
 
+def test_somebody_there_who_says_nothing(atoll: Atoll, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atoll.cli.connection._LOOK_TIMEOUT_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        outcome = atoll("--base-url", f"http://127.0.0.1:{silent.getsockname()[1]}/v1", "ls")
+    assert (outcome.code, "broke" in outcome.stderr) == (3, True)
+
+
+@pytest.mark.parametrize("arguments", [("attach", ID, "--close", ".."), ("uploads", "rm", "..")], ids=range(2))
+def test_an_id_leads_nowhere_else(atoll: Atoll, scripted: ScriptedServer, arguments: tuple[str, ...]) -> None:
+    assert atoll(*arguments).code == 5
+    assert not scripted.asked
+
+
 @pytest.mark.parametrize("url", ["ftp://x/v1", "nonsense", "http://[::1:8484/v1", "http://x:port/v1", "http:///v1"])
 def test_a_base_url_that_cannot_be(atoll: Atoll, url: str) -> None:
     outcome = atoll("--base-url", url, "ls")
