@@ -7,13 +7,18 @@ const WIDTH_MAX = 1000;
 const PIXELS_MAX = 8_000_000;
 const LABEL_CHARS_MAX = 50_000;
 
-GlobalWorkerOptions.workerSrc = new URL(
-  document.querySelector<HTMLMetaElement>('meta[name="pdf-worker"]')?.content ?? "",
-  document.baseURI,
-).href;
+GlobalWorkerOptions.workerSrc = named("pdf-worker");
+const DATA = named("pdf-data");
 
 export function showPdf(parent: HTMLElement, data: ArrayBuffer, most: number): { done: Promise<void>; close: () => void } {
-  const loading = getDocument({ data: data.slice(0), enableXfa: false, useWasm: false });
+  const loading = getDocument({
+    data: data.slice(0),
+    enableXfa: false,
+    useWasm: false, // the page's policy lets none run; the same decoders are there as script
+    useWorkerFetch: true,
+    wasmUrl: DATA,
+    cMapUrl: DATA,
+  });
   const draw = async (): Promise<void> => {
     const pdf = await loading.promise;
     for (let number = 1; number <= Math.min(pdf.numPages, most); number += 1) {
@@ -41,4 +46,9 @@ export function showPdf(parent: HTMLElement, data: ArrayBuffer, most: number): {
     }
   };
   return { done: draw(), close: () => void loading.destroy() };
+}
+
+/** Give the address that the page names so. */
+function named(name: string): string {
+  return new URL(document.querySelector<HTMLMetaElement>(`meta[name="${name}"]`)?.content ?? "", document.baseURI).href;
 }

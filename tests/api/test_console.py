@@ -22,6 +22,8 @@ def folder(tmp_path: Path) -> Path:
     (built / "main-ABC.js.gz").write_bytes(gzip.compress(b"1"))
     (built / "icon-ABC.svg").write_text("<svg/>")
     (built / "stamp").write_text("x")
+    (built / "pdf-ABC").mkdir()
+    (built / "pdf-ABC" / "90ms-RKSJ-H.bcmap").write_bytes(b"\0")
     (tmp_path / "secret.js").write_text("secret")
     return built
 
@@ -61,11 +63,27 @@ async def test_files_are_kept_for_ever_and_packed_for_those_who_can_unpack(page_
     assert plain.text == "1"
     assert "content-encoding" not in plain.headers
     assert (await page_client.get("/console/icon-ABC.svg")).headers["content-type"].startswith("image/svg+xml")
+    within = await page_client.get("/console/pdf-ABC/90ms-RKSJ-H.bcmap")
+    assert (within.content, within.headers["content-type"]) == (b"\0", "application/octet-stream")
 
 
 @pytest.mark.parametrize(
     "name",
-    ["nope.js", "stamp", "index.html", "main-ABC.js.gz", "..%2Fsecret.js", "%2e%2e/secret.js", ".js", "a%00.js", ""],
+    [
+        *(
+            "nope.js",
+            "stamp",
+            "index.html",
+            "main-ABC.js.gz",
+            "..%2Fsecret.js",
+            "%2e%2e/secret.js",
+            ".js",
+            "a%00.js",
+            "",
+        ),
+        *("pdf-ABC", "pdf-ABC/", "pdf-ABC/nope.bcmap", "pdf-ABC/..%2F..%2Fsecret.js"),
+        *("pdf-ABC%2F..%2F../secret.js", "%2E%2E%2Fconsole/main-ABC.js"),
+    ],
 )
 async def test_what_is_no_file_of_it_is_not_there(page_client: httpx.AsyncClient, name: str) -> None:
     answer = await page_client.get(f"/console/{name}")

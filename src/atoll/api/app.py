@@ -163,4 +163,5 @@ def _routes() -> list[ControllerRouterHandler]:
         reference.reference_page,
         console.console_page,
         console.console_file,
+        console.console_file_in_folder,
     ]

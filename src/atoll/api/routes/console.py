@@ -1,4 +1,4 @@
-"""``GET /`` and ``GET /console/{name}``: the web page for people, which speaks the same API as everybody else.
+"""``GET /`` and what is below ``/console/``: the web page for people, which speaks the same API as everybody else.
 
 What is served is a folder of built files (``console/build`` makes it); it holds no secret, so nobody is asked for a
 key. The page asks the person for one, and sends it with each request of its own.
@@ -22,7 +22,9 @@ from atoll.api.request import ApiRequest
 FOLDER: Final = "console_folder"
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+")
+_FOLDER_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _TYPES: Final = {
+    ".bcmap": "application/octet-stream",  # characters of a font in a PDF
     ".css": "text/css",
     ".js": "text/javascript",
     ".mjs": "text/javascript",
@@ -69,16 +71,30 @@ async def console_page(request: ApiRequest) -> ASGIApp:
 
 @get("/console/{name:str}", opt={NOT_IN_DOCUMENT: True})
 async def console_file(request: ApiRequest, name: FromPath[str]) -> ASGIApp:
-    """Give a file; packed where the browser takes it and the build has packed it."""
+    """Give a file of the page itself."""
+    return await _file(request, "", name)
+
+
+@get("/console/{folder:str}/{name:str}", opt={NOT_IN_DOCUMENT: True})
+async def console_file_in_folder(request: ApiRequest, folder: FromPath[str], name: FromPath[str]) -> ASGIApp:
+    """Give a file that keeps its name, in a folder whose name tells the content."""
+    if not _FOLDER_NAME.fullmatch(folder):
+        raise NotFoundException
+    return await _file(request, f"{folder}/", name)
+
+
+async def _file(request: ApiRequest, place: str, name: str) -> ASGIApp:
+    """Give a file, packed where the browser takes it and the build has packed it. Raises ``NotFoundException``."""
     media_type = _TYPES.get(Path(name).suffix)
     if media_type is None or not _NAME.fullmatch(name):
         raise NotFoundException
+    path = f"{place}{name}"
     headers = {**_HEADERS, "cache-control": _FOR_EVER, "vary": "accept-encoding"}
-    body = await _read(request, f"{name}.gz") if "gzip" in (header(request.scope, b"accept-encoding") or "") else None
+    body = await _read(request, f"{path}.gz") if "gzip" in (header(request.scope, b"accept-encoding") or "") else None
     if body is not None:
         headers["content-encoding"] = "gzip"
     else:
-        body = await _read(request, name)
+        body = await _read(request, path)
     if body is None:
         raise NotFoundException
     return ASGIResponse(body=body, media_type=media_type, headers=headers)
