@@ -85,7 +85,7 @@ function Away() {
   const away = useCell(isAway);
   return (
     <div class="away" role="status" hidden={!away}>
-      {away && `The server at ${location.host} does not answer. Trying again each second; nothing on this page is lost.`}
+      {away && `The server at ${location.host} does not answer. The page goes on when it is back; cells that were running are broken off.`}
     </div>
   );
 }

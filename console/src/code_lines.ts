@@ -9,7 +9,7 @@ export function curl({ method, path, body, file, fields, saved }: Done, base: st
     lines.push('-H "Content-Type: application/json"', `-d ${shellQuoted(JSON.stringify(body))}`);
   }
   for (const [name, value] of Object.entries(fields ?? {})) lines.push(`-F ${shellQuoted(`${name}=${value}`)}`);
-  if (file !== undefined) lines.push(`-F ${shellQuoted(`file=@${file}`)}`);
+  if (file !== undefined) lines.push(`-F ${shellQuoted(`file=@${formQuoted(file)}`)}`);
   if (saved !== undefined) lines.push(`-o ${shellQuoted(saved)}`);
   return lines.join(" \\\n  ");
 }
@@ -73,6 +73,11 @@ function literal(value: unknown): string {
       .join(", ")}}`;
   }
   return JSON.stringify(value); // strings and numbers are written alike
+}
+
+/** In a form curl takes `;` and `,` for its own, except in quotes. */
+function formQuoted(name: string): string {
+  return `"${name.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 }
 
 function shellQuoted(text: string): string {

@@ -6,19 +6,36 @@ export function separatorOf(text: string): string {
   return [",", ";", "\t"].reduce((best, one) => (count(one) > count(best) ? one : best));
 }
 
-/** Give the rows, `most` of them at most. */
-export function readRows(text: string, separator: string, most: number): string[][] {
+export interface Table {
+  /** The head first. */
+  rows: string[][];
+  hasMoreRows: boolean;
+  /** How many the widest of the rows has, also those that are left out. */
+  columns: number;
+}
+
+/** Give the first rows, and of each the first columns. */
+export function readTable(text: string, separator: string, rowsMax: number, columnsMax: number): Table {
   const rows: string[][] = [];
   let row: string[] = [];
+  let count = 0;
+  let columns = 0;
   let field = "";
   let isQuoted = false;
-  const endRow = (): void => {
-    row.push(field);
-    rows.push(row);
-    row = [];
+  const endField = (): void => {
+    if (count < columnsMax) row.push(field);
+    count += 1;
+    columns = Math.max(columns, count);
     field = "";
   };
-  for (let at = 0; at < text.length && rows.length < most; at += 1) {
+  const endRow = (): void => {
+    endField();
+    rows.push(row);
+    row = [];
+    count = 0;
+  };
+  let at = 0;
+  for (; at < text.length && rows.length < rowsMax; at += 1) {
     const char = text[at];
     if (isQuoted) {
       if (char !== '"') field += char;
@@ -27,12 +44,10 @@ export function readRows(text: string, separator: string, most: number): string[
         at += 1;
       } else isQuoted = false;
     } else if (char === '"' && field === "") isQuoted = true;
-    else if (char === separator) {
-      row.push(field);
-      field = "";
-    } else if (char === "\n") endRow();
+    else if (char === separator) endField();
+    else if (char === "\n") endRow();
     else if (char !== "\r") field += char;
   }
-  if ((field !== "" || row.length > 0) && rows.length < most) endRow();
-  return rows;
+  if ((field !== "" || count > 0) && rows.length < rowsMax) endRow();
+  return { rows, hasMoreRows: at < text.length, columns };
 }

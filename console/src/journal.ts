@@ -1,5 +1,6 @@
 // What the person has just done, as requests: `lines` shows each as curl and as Python.
 
+import { key } from "./session";
 import { Cell } from "./store";
 
 export interface Done {
@@ -26,9 +27,8 @@ export function note(done: Omit<Done, "number">): void {
   journal.set([{ ...done, body: withoutSecrets(done.body), number }, ...journal.get()].slice(0, KEPT));
 }
 
-export function forget(): void {
-  journal.set([]);
-}
+/** It belongs to whoever had the key. */
+key.subscribe(() => journal.set([]));
 
 /** Secrets of domains are in no line that is shown or copied. */
 function withoutSecrets(body: unknown): unknown {

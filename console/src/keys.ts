@@ -1,11 +1,11 @@
 // Single keys that do something, where nobody is typing.
 
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 
 const TYPING = "input, textarea, select, [contenteditable=true], .xterm, dialog[open]";
 
 export function useKeys(actions: Record<string, () => void>): void {
-  useEffect(() => {
+  useLayoutEffect(() => {
     const pressed = (event: KeyboardEvent): void => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
       if (event.target instanceof Element && event.target.closest(TYPING)) return;

@@ -3,6 +3,7 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 
 import { AwayError } from "./api/client";
+import type { ContainerEvent } from "./api/shapes";
 import { returns } from "./connection";
 import { useCell } from "./store";
 
@@ -17,11 +18,13 @@ export function useLoad<T>(load: () => Promise<T>, needs: readonly unknown[], ev
   const [data, setData] = useState<T | null>(null);
   const [error, setError] = useState<unknown>(null);
   const newest = useRef(0);
+  const askedAt = useRef(0);
   const back = useCell(returns);
 
   const reload = useCallback(async () => {
     newest.current += 1;
     const mine = newest.current;
+    askedAt.current = performance.now();
     try {
       const found = await load();
       if (mine !== newest.current) return;
@@ -42,11 +45,47 @@ export function useLoad<T>(load: () => Promise<T>, needs: readonly unknown[], ev
 
   useEffect(() => {
     if (every === undefined) return undefined;
+    if (performance.now() - askedAt.current > every) void reload(); // it was not seen for a while
     const timer = setInterval(() => document.hidden || void reload(), every);
     return () => clearInterval(timer);
   }, [reload, every]);
 
   return { data, error, reload };
+}
+
+const SOON_MS = 200;
+
+/** Give a function that calls `load` shortly after it is called: once for many calls, and never while the last one goes on. */
+export function useSoon(load: () => Promise<void>): () => void {
+  const newest = useRef(load);
+  newest.current = load;
+  const at = useRef<"rest" | "waiting" | "loading" | "loading, wanted again">("rest");
+  return useCallback(() => {
+    const wait = (): void => {
+      at.current = "waiting";
+      setTimeout(() => void go(), SOON_MS);
+    };
+    const go = async (): Promise<void> => {
+      at.current = "loading";
+      await newest.current().catch(() => undefined); // whoever loads shows what went wrong
+      if (at.current === "loading") at.current = "rest";
+      else wait();
+    };
+    if (at.current === "rest") wait();
+    else if (at.current === "loading") at.current = "loading, wanted again";
+  }, []);
+}
+
+/** Load when there has been another one of the events named, as long as it is shown, and what was missed when it is again. */
+export function useReloadOn(type: string, events: readonly ContainerEvent[], isShown: boolean, load: () => Promise<void>): void {
+  const soon = useSoon(load);
+  const last = events.findLast((event) => event.type === type)?.id;
+  const seen = useRef(last);
+  useEffect(() => {
+    if (!isShown || last === seen.current) return;
+    seen.current = last;
+    soon();
+  }, [last, isShown]);
 }
 
 /** Give the time in seconds, anew each second. */

@@ -5,7 +5,7 @@ import "@xterm/xterm/css/xterm.css";
 import { FitAddon } from "@xterm/addon-fit";
 import { type ITheme, Terminal as Xterm } from "@xterm/xterm";
 
-import { isAway, lost, returns } from "./connection";
+import { answers, isAway, lost, returns } from "./connection";
 import { key } from "./session";
 import { colour, theme } from "./theme";
 
@@ -13,7 +13,8 @@ export type TerminalState =
   | { kind: "connecting" }
   | { kind: "connected"; id: string }
   | { kind: "broken"; why: string }
-  | { kind: "ended"; why: string };
+  /** Only the person begins again, by `again`; `id` is the terminal that goes on in the container and is still this window's. */
+  | { kind: "ended"; why: string; id: string | null; again: string };
 
 interface Wanted {
   containerId: string;
@@ -26,15 +27,31 @@ interface Wanted {
 // After these the terminal goes on in the container: 1001 and 1006 are a connection that went, 1011 a page that slept,
 // 1012 a server that starts anew.
 const GOES_ON = new Set([1001, 1006, 1011, 1012]);
+const NEVER_BEGAN = 1006;
+const RESTARTS = 1012;
+const TAKEN_OVER = 4409;
+// After these there is no such terminal any more: the next connection asks for a new one.
+const OVER = new Set([1000, 4404, 4410]);
 const PAUSE_MS = 1000;
+/** Of one message; the server takes twice as much. */
+const SENT_BYTES_MAX = 32 * 1024;
+/** What xterm.js has not drawn yet: of short lines that takes seconds, for which what comes of Ctrl-C has to wait. */
+const UNDRAWN_BYTES_MAX = 1024 * 1024;
+const TYPED_BYTES_MAX = 64 * 1024;
 
 export class TerminalView {
   private readonly xterm: Xterm;
   private readonly fit = new FitAddon();
   private readonly ending: (() => void)[] = [];
   private socket: WebSocket | null = null;
+  private state: TerminalState = { kind: "connecting" };
   private terminalId: string | null;
   private timer = 0;
+  /** Handshakes in a row that failed while the server was there. */
+  private refusals = 0;
+  private undrawnBytes = 0;
+  /** What was typed while there was more to draw than fits; null when there is not. */
+  private typed: Uint8Array<ArrayBuffer>[] | null = null;
 
   constructor(
     private readonly parent: HTMLElement,
@@ -54,8 +71,8 @@ export class TerminalView {
     this.xterm.loadAddon(this.fit);
     this.xterm.open(parent);
     this.resize();
-    this.xterm.onData((keys) => this.send(new TextEncoder().encode(keys)));
-    this.xterm.onBinary((keys) => this.send(Uint8Array.from(keys, (char) => char.charCodeAt(0))));
+    this.xterm.onData((keys) => this.type(new TextEncoder().encode(keys)));
+    this.xterm.onBinary((keys) => this.type(Uint8Array.from(keys, (char) => char.charCodeAt(0))));
     this.xterm.onResize(({ cols, rows }) => this.send(JSON.stringify({ type: "resize", cols, rows })));
     this.xterm.attachCustomKeyEventHandler((event) => {
       if (!(event.ctrlKey && event.shiftKey && event.key === "ArrowUp")) return true;
@@ -69,7 +86,8 @@ export class TerminalView {
       theme.subscribe(() => {
         this.xterm.options.theme = colours();
       }),
-      returns.subscribe(() => this.socket === null && this.terminalId !== null && this.connect()),
+      // One that has ended, taken over by another window, say, is not taken back without being told to.
+      returns.subscribe(() => this.state.kind === "broken" && this.connect()),
     );
     this.connect();
   }
@@ -84,14 +102,19 @@ export class TerminalView {
     for (const end of this.ending) end();
     const socket = this.socket;
     this.socket = null;
+    this.typed = null;
     socket?.close(1000);
     this.xterm.dispose();
   }
 
-  /** Take over again what another window has taken. */
+  /** Connect to the terminal, which may take it over from another window, or to a new one where there is none. */
   connect(): void {
     clearTimeout(this.timer);
-    this.wanted.onState({ kind: "connecting" });
+    this.become({ kind: "connecting" });
+    this.open();
+  }
+
+  private open(): void {
     const { cols, rows } = this.xterm;
     const url = new URL(`v1/containers/${this.wanted.containerId}/terminal`, document.baseURI);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
@@ -107,7 +130,7 @@ export class TerminalView {
     socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
       if (this.socket !== socket) return;
       if (typeof data === "string") this.obey(JSON.parse(data) as { type: string; terminal_id?: string });
-      else this.xterm.write(new Uint8Array(data));
+      else this.draw(new Uint8Array(data));
     };
     socket.onclose = ({ code, reason }) => this.socket === socket && this.closed(code, reason);
   }
@@ -115,19 +138,86 @@ export class TerminalView {
   private obey(message: { type: string; terminal_id?: string }): void {
     if (message.type !== "attached" || message.terminal_id === undefined) return;
     this.terminalId = message.terminal_id;
+    this.refusals = 0;
     this.xterm.reset(); // what was shown last comes again
-    this.wanted.onState({ kind: "connected", id: message.terminal_id });
+    this.become({ kind: "connected", id: message.terminal_id });
+    const typed = this.typed ?? [];
+    this.typed = null;
+    for (const keys of typed) this.type(keys);
+  }
+
+  /** What is written faster than it can be drawn would be lost, and nobody can tell a socket to wait: it is let go, and
+   * taken up again when all is drawn. The container keeps what came last. */
+  private draw(data: Uint8Array): void {
+    this.undrawnBytes += data.length;
+    this.xterm.write(data, () => {
+      this.undrawnBytes -= data.length;
+      if (this.undrawnBytes === 0 && this.typed !== null && this.socket === null) this.open();
+    });
+    if (this.undrawnBytes <= UNDRAWN_BYTES_MAX) return;
+    this.typed = [];
+    const socket = this.socket;
+    this.socket = null;
+    socket?.close(1000);
   }
 
   private closed(code: number, reason: string): void {
     this.socket = null;
+    this.typed = null;
     if (!GOES_ON.has(code)) {
-      this.wanted.onState({ kind: "ended", why: reason || `The connection was closed (${code}).` });
+      if (OVER.has(code)) this.terminalId = null;
+      this.end(reason || `The connection was closed (${code}).`, code === TAKEN_OVER ? null : this.terminalId);
       return;
     }
-    this.wanted.onState({ kind: "broken", why: "The connection broke. What runs in the terminal goes on." });
-    if (code === 1006 || code === 1012) lost();
-    this.timer = window.setTimeout(() => isAway.get() || this.socket !== null || this.connect(), PAUSE_MS);
+    const hadBegun = this.state.kind === "connected";
+    this.become({ kind: "broken", why: hadBegun ? "The connection broke. What runs in the terminal goes on." : "Not connected yet." });
+    if (code === NEVER_BEGAN && !hadBegun) {
+      void this.refused();
+      return;
+    }
+    if (code === NEVER_BEGAN || code === RESTARTS) lost();
+    this.connectLater();
+  }
+
+  /** A handshake failed, and browsers do not tell why. If the server is there, it or a proxy before it does not want the
+   * connection, and asking on and on is of no use. */
+  private async refused(): Promise<void> {
+    const { state } = this;
+    const isThere = !isAway.get() && (await answers());
+    if (this.state !== state) return;
+    if (!isThere) {
+      lost();
+      return;
+    }
+    this.refusals += 1;
+    if (this.refusals === 1) {
+      this.connectLater(); // the server may have come back between the two questions
+      return;
+    }
+    this.refusals = 0;
+    this.end("The server answers, but not to a WebSocket: a proxy before it has to pass on upgrades, and the page’s own origin.", this.terminalId);
+  }
+
+  private connectLater(): void {
+    this.timer = window.setTimeout(() => this.state.kind === "broken" && !isAway.get() && this.connect(), PAUSE_MS);
+  }
+
+  private end(why: string, id: string | null): void {
+    this.become({ kind: "ended", why, id, again: this.terminalId === null ? "Open a new one" : "Connect again" });
+  }
+
+  private become(state: TerminalState): void {
+    this.state = state;
+    this.wanted.onState(state);
+  }
+
+  private type(keys: Uint8Array<ArrayBuffer>): void {
+    if (this.typed !== null) {
+      const held = this.typed.reduce((sum, one) => sum + one.length, keys.length);
+      if (held <= TYPED_BYTES_MAX) this.typed.push(keys);
+      return;
+    }
+    for (let at = 0; at < keys.length; at += SENT_BYTES_MAX) this.send(keys.subarray(at, at + SENT_BYTES_MAX));
   }
 
   private send(message: string | Uint8Array<ArrayBuffer>): void {

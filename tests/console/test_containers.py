@@ -4,9 +4,10 @@ import json
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.console.conftest import OpenConsole
+from tests.harness.poll import wait_until
 from tests.harness.server import AtollServer
 
 
@@ -60,9 +61,19 @@ def test_a_container_is_created_with_every_option(open_console: OpenConsole, net
     dialog.get_by_label("Domain of secret 1").fill("a.example.test")
     dialog.get_by_label("Name of secret 1").fill("TOKEN")
     dialog.get_by_label("Value of secret 1").fill("hush hush")
+    coming: list[Route] = []
+
+    def hold(route: Route) -> None:
+        coming.append(route)
+
+    page.route("**/v1/files", hold)
     dialog.get_by_label("Add files to this project").set_input_files(
         {"name": "sales.csv", "mimeType": "text/csv", "buffer": b"a,b\n1,2\n"}
     )
+    expect(dialog.get_by_role("button", name="Uploading…")).to_be_disabled()
+    dialog.get_by_label("Name", exact=True).press("Enter")  # nor is it made so before the file is there
+    wait_until(lambda: page.evaluate("true") and coming, what="the upload")
+    coming[0].continue_()
     expect(dialog.get_by_role("checkbox", name=re.compile("sales.csv"))).to_be_checked()
     dialog.get_by_role("button", name="Create container").click()
     expect(dialog.get_by_role("alert")).to_contain_text("expires_after.minutes")
@@ -104,11 +115,15 @@ def test_a_list_is_live_filtered_and_paged(open_console: OpenConsole, oci_server
     page.keyboard.press("[")
     expect(rows).to_have_count(2)
     page.keyboard.press("/")
-    page.keyboard.type("box 0")
+    page.keyboard.type("X 0")
     expect(rows).to_have_count(1)
-    expect(rows.first).to_contain_text("box 0")
+    expect(rows.first).to_contain_text("box 0")  # on whichever page it is
     page.get_by_label("Filter by name").fill("BOX")
-    expect(page.get_by_text("No container is named exactly")).to_be_visible()
+    expect(rows).to_have_count(3)
+    page.get_by_role("radio", name="Expired").check()
+    expect(page.get_by_text("No container is like this.")).to_be_visible()
+    page.get_by_role("radio", name="All").check()
+    page.get_by_label("Filter by name").fill("")
     expect(rows).to_have_count(2)
     api.delete(ids[2])
     page.clock.fast_forward(6000)
@@ -117,4 +132,8 @@ def test_a_list_is_live_filtered_and_paged(open_console: OpenConsole, oci_server
     page.get_by_role("dialog").get_by_role("button", name="Delete container").click()
     expect(rows.first).to_contain_text("box 0")
     assert [one["name"] for one in api.containers()] == ["box 0"]
+    # Pieces of a page that the server has had before an upgrade.
+    page.route("**/console/part-*", lambda route: route.fulfill(status=404))
+    rows.first.get_by_role("link").click()
+    expect(page.get_by_role("alert")).to_contain_text("This page is older than the server")
     api.delete(ids[0])

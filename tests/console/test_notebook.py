@@ -58,12 +58,16 @@ def outside() -> Iterator[socket.socket]:
 def test_output_shows_while_code_runs_which_can_be_interrupted_and_started_anew(page: Page) -> None:
     cell = page.get_by_role("article", name="Cell 1")
     write_cell(page, 1, "import time\nprint('begun', flush=True)\ntime.sleep(300)")
-    page.keyboard.press("Control+Enter")
+    page.get_by_role("button", name="Add a cell").click()
+    write_cell(page, 2, "print('next')")
+    page.get_by_role("button", name="Run all").click()
     expect(cell.locator(".logs")).to_have_text("begun\n")
     expect(cell.get_by_role("status")).to_have_text("running")
     page.get_by_role("button", name="Interrupt").click()
     expect(cell.get_by_role("status")).to_contain_text("stopped")
     expect(cell.locator(".logs")).to_contain_text("KeyboardInterrupt")
+    expect(page.get_by_role("button", name="Run all")).not_to_have_attribute("aria-disabled", "true")
+    assert "next" not in page.locator(".outputs").all_inner_texts()  # who stops one stops those after it
     run_cell(page, 1, "x = 41")
     write_cell(page, 1, "x + 1")
     page.keyboard.press("Shift+Enter")
@@ -118,9 +122,9 @@ def test_the_lines_for_what_was_done_do_it_again(
     said = """it's "quoted" \\ $HOME `id` é"""
     run_cell(page, 1, f"print({said!r})")
     page.get_by_role("tab", name="Files").click()
-    page.get_by_label("Files to upload").set_input_files({"name": "a 'b'.txt", "mimeType": "", "buffer": b"1"})
-    expect(page.get_by_role("button", name="a 'b'.txt", exact=True)).to_be_visible()
-    (tmp_path / "a 'b'.txt").write_bytes(b"2")
+    page.get_by_label("Files to upload").set_input_files({"name": "a 'b';c, d.txt", "mimeType": "", "buffer": b"1"})
+    expect(page.get_by_role("button", name="a 'b';c, d.txt", exact=True)).to_be_visible()
+    (tmp_path / "a 'b';c, d.txt").write_bytes(b"2")
     page.get_by_role("button", name="Code for what was just done").click()
     page.get_by_role("radio", name=language).check()
     shown = page.get_by_role("dialog").locator("pre").all_inner_texts()
@@ -143,6 +147,6 @@ def test_the_lines_for_what_was_done_do_it_again(
         assert ast.literal_eval(ran) == {"type": "logs", "logs": f"{said}\n"}
     api = oci_server.api()
     container_id = page.url.split("/")[-2]
-    file = api.file_at(container_id, "/mnt/data/a 'b'.txt")
+    file = api.file_at(container_id, "/mnt/data/a 'b';c, d.txt")
     assert api.content(container_id, file["id"]) == b"2"
     api.call("DELETE", f"/containers/{container_id}/files/{file['id']}")

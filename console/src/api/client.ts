@@ -5,6 +5,11 @@ import { type Done, note } from "../journal";
 import { key, signOut } from "../session";
 import type { Page } from "./shapes";
 
+const PAGE_SIZE_MAX = 100;
+const STOPPING = "server_stopping";
+/** What proxies answer when the server behind them does not. */
+const ABSENT = new Set([502, 503, 504]);
+
 /** The server has refused; `message` is its own sentence. */
 export class RefusedError extends Error {
   constructor(
@@ -56,19 +61,38 @@ export async function send(method: string, path: string, asking: Asking = {}): P
   return answer;
 }
 
+/** Send a request and read the whole answer; an answer that breaks off is none. Throws as `send` does. */
 export async function ask<T>(method: string, path: string, asking: Asking = {}): Promise<T> {
   const answer = await send(method, path, asking);
-  return (await answer.json()) as T;
+  let text: string;
+  try {
+    text = await answer.text();
+  } catch (error) {
+    if (asking.signal?.aborted) throw error;
+    lost();
+    throw new AwayError();
+  }
+  try {
+    return JSON.parse(text) as T;
+  } catch {
+    throw new RefusedError(answer.status, "What answered is no Atoll server: its answer is not JSON.");
+  }
 }
 
-/** Give all items of a list, page after page, but no more than `most`. */
-export async function all<T extends { id: string }>(path: string, most = 2000): Promise<T[]> {
-  const found: T[] = [];
+export interface Items<T> {
+  items: T[];
+  /** There are more than were asked for. */
+  isCut: boolean;
+}
+
+/** Give the items of a list, the newest first, page after page, but no more than `most`. */
+export async function all<T extends { id: string }>(path: string, most: number): Promise<Items<T>> {
+  const items: T[] = [];
   let after = "";
   for (;;) {
-    const page = await ask<Page<T>>("GET", `${path}?limit=100${after}`);
-    found.push(...page.data);
-    if (!page.has_more || found.length >= most) return found;
+    const page = await ask<Page<T>>("GET", `${path}?limit=${PAGE_SIZE_MAX}${after}`);
+    items.push(...page.data);
+    if (!page.has_more || items.length >= most) return { items: items.slice(0, most), isCut: page.has_more };
     after = `&after=${page.last_id}`;
   }
 }
@@ -78,13 +102,18 @@ export function authorization(): Record<string, string> {
   return secret === null ? {} : { Authorization: `Bearer ${secret}` };
 }
 
-/** Read a refusal as the server words it. A key that opens nothing any more ends the session. */
-export function refusal(status: number, text: string): RefusedError {
+/** Read a refusal as the server words it. A key that opens nothing any more ends the session; a proxy that says in the
+ * server's place that nobody is there, and a server that is about to stop, are a server that is away. */
+export function refusal(status: number, text: string): RefusedError | AwayError {
   let error: { message?: string; code?: string | null; param?: string | null } = {};
   try {
     error = (JSON.parse(text) as { error?: typeof error }).error ?? {};
   } catch {
     // A proxy's page, say.
+  }
+  if (error.code === STOPPING || (ABSENT.has(status) && error.message === undefined)) {
+    lost();
+    return new AwayError();
   }
   if (status === 401 && key.get() !== null) signOut("The server does not accept this key any more.");
   return new RefusedError(

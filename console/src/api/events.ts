@@ -70,10 +70,11 @@ function pause(signal: AbortSignal): Promise<void> {
     const release = (): void => {
       clearTimeout(timer);
       unsubscribe();
+      signal.removeEventListener("abort", release);
       resolve();
     };
     const unsubscribe = returns.subscribe(release);
     const timer = setTimeout(() => isAway.get() || release(), PAUSE_MS);
-    signal.addEventListener("abort", release, { once: true });
+    signal.addEventListener("abort", release);
   });
 }

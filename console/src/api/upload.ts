@@ -1,6 +1,6 @@
 // A file to the server, with its progress, which fetch does not tell.
 
-import { lost } from "../connection";
+import { answers, lost } from "../connection";
 import { note } from "../journal";
 import { AwayError, authorization, refusal } from "./client";
 
@@ -26,10 +26,7 @@ export function upload<T>(
       if (request.status === 200) resolve(JSON.parse(request.responseText) as T);
       else reject(refusal(request.status, request.responseText));
     };
-    request.onerror = () => {
-      lost();
-      reject(new AwayError());
-    };
+    request.onerror = () => void whyNot().then(reject);
     request.onabort = () => reject(new DOMException("The upload was stopped.", "AbortError"));
     const form = new FormData();
     for (const [name, value] of Object.entries(fields)) form.append(name, value);
@@ -37,4 +34,13 @@ export function upload<T>(
     request.send(form);
   });
   return { done, cancel: () => request.abort() };
+}
+
+/** The browser does not tell what went wrong: it may as well be the file. */
+async function whyNot(): Promise<Error> {
+  if (await answers()) {
+    return new Error("This could not be sent: it is a folder, the file has changed since, or it is more than the server takes.");
+  }
+  lost();
+  return new AwayError();
 }

@@ -8,8 +8,9 @@ import type { Chart, Scale } from "../chart";
 import { bytes, clock, duration, shortPath, took } from "../format";
 import { useLoad } from "../load";
 import { Meter } from "../parts/meter";
-import type { TabProps } from "./container";
 import { Wrong } from "../parts/wrong";
+import { piece } from "../pieces";
+import type { TabProps } from "./container";
 
 const EVERY_MS = 5000;
 const LISTED = 100;
@@ -102,14 +103,18 @@ interface OverProps {
 function Over({ title, samples, of, scale, write, isShown }: OverProps) {
   const parent = useRef<HTMLDivElement>(null);
   const [chart, setChart] = useState<Chart | null>(null);
+  const [failed, setFailed] = useState<string | null>(null);
   useEffect(() => {
     let made: Chart | null = null;
     let isOver = false;
-    void import("../chart").then(({ makeChart }) => {
-      if (isOver || !parent.current) return;
-      made = makeChart(parent.current, title, scale, write);
-      setChart(made);
-    });
+    piece(import("../chart")).then(
+      ({ makeChart }) => {
+        if (isOver || !parent.current) return;
+        made = makeChart(parent.current, title, scale, write);
+        setChart(made);
+      },
+      (error) => isOver || setFailed(words(error)),
+    );
     return () => {
       isOver = true;
       made?.close();
@@ -132,6 +137,7 @@ function Over({ title, samples, of, scale, write, isShown }: OverProps) {
           </span>
         )}
       </figcaption>
+      <Wrong text={failed} />
       <div ref={parent} role="img" aria-label={`${title} over the last minutes`} />
     </figure>
   );

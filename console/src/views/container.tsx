@@ -8,12 +8,13 @@ import { watch } from "../api/events";
 import type { Container, ContainerEvent } from "../api/shapes";
 import { memoryLimit } from "../format";
 import { useKeys } from "../keys";
-import { useLoad } from "../load";
+import { useLoad, useSoon } from "../load";
 import { tell } from "../notices";
 import { Button, CopyButton } from "../parts/button";
 import { Confirm } from "../parts/dialog";
 import { Icon } from "../parts/icons";
 import { Panel, Tabs } from "../parts/tabs";
+import { Wrong } from "../parts/wrong";
 import { TABS, type Tab, go, href } from "../route";
 import { Activity } from "./activity";
 import { ChangeContainer } from "./change";
@@ -25,6 +26,7 @@ import { Terminals } from "./terminals";
 
 const EVERY_MS = 10_000;
 const EVENTS_KEPT = 500;
+const GATHERED_MS = 50;
 const NAMES: Record<Tab, string> = {
   notebook: "Notebook",
   files: "Files",
@@ -36,7 +38,8 @@ const CHANGES = new Set(["container.updated", "container.expired", "container.de
 
 export function ContainerView({ id, tab }: { id: string; tab: Tab }) {
   const { data, error, reload } = useLoad(async () => ({ found: await look(id) }), [id], EVERY_MS);
-  const events = useEvents(id, (event) => CHANGES.has(event.type) && void reload());
+  const reloadSoon = useSoon(reload);
+  const events = useEvents(id, (event) => CHANGES.has(event.type) && reloadSoon());
   const [shown, setShown] = useState<"change" | "delete" | null>(null);
   const visited = useRef(new Set<Tab>());
   visited.current.add(tab);
@@ -50,11 +53,11 @@ export function ContainerView({ id, tab }: { id: string; tab: Tab }) {
     if (container) document.title = `${container.name} – Atoll`;
   }, [container?.name]);
 
-  if (data?.found === null || error !== null) {
+  if (data?.found === null || (data === null && error !== null)) {
     return (
       <div class="empty">
-        <h1>{error === null ? "This container is gone" : "This container cannot be shown"}</h1>
-        <p>{error === null ? "It was deleted, or belongs to another key’s project." : words(error)}</p>
+        <h1>{data !== null ? "This container is gone" : "This container cannot be shown"}</h1>
+        <p>{data !== null ? "It was deleted, or belongs to another key’s project." : words(error)}</p>
         <a class="button main" href={href({ view: "containers" })}>
           All containers
         </a>
@@ -88,6 +91,7 @@ export function ContainerView({ id, tab }: { id: string; tab: Tab }) {
         <Button kind="quiet" icon="pencil" label="Change name and expiry" disabled={!isRunning} onPress={() => setShown("change")} />
         <Button kind="quiet" icon="trash" label="Delete this container" onPress={() => setShown("delete")} />
       </div>
+      <Wrong text={error === null ? null : `This container could not be asked after: ${words(error)}`} />
       {!isRunning && (
         <p class="banner">This container has expired: its files and variables are gone, and nothing can be run in it.</p>
       )}
@@ -144,18 +148,29 @@ function View({ name, ...props }: TabProps & { name: Tab }) {
   }
 }
 
+/** Those that come together, as all that are kept do at first, are shown together. */
 function useEvents(id: string, told: (event: ContainerEvent) => void): readonly ContainerEvent[] {
   const [events, setEvents] = useState<readonly ContainerEvent[]>([]);
   const listener = useRef(told);
   listener.current = told;
-  useEffect(
-    () =>
-      watch(id, (event) => {
-        setEvents((before) => [...before, event].slice(-EVENTS_KEPT));
-        listener.current(event);
-      }),
-    [id],
-  );
+  useEffect(() => {
+    let come: ContainerEvent[] = [];
+    let timer = 0;
+    const show = (): void => {
+      const added = come;
+      come = [];
+      timer = 0;
+      setEvents((before) => [...before, ...added].slice(-EVENTS_KEPT));
+    };
+    const unwatch = watch(id, (event) => {
+      come.push(event);
+      if (timer === 0) timer = window.setTimeout(show, GATHERED_MS);
+      listener.current(event);
+    });
+    return () => {
+      clearTimeout(timer);
+      unwatch();
+    };
+  }, [id]);
   return events;
 }
-

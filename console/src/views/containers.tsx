@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { ask, serverNow, words } from "../api/client";
+import { type Items, all, ask, serverNow, words } from "../api/client";
 import { expiresAt } from "../api/containers";
 import type { Container, Page, Stats } from "../api/shapes";
 import { bytes, duration, memoryLimit, when } from "../format";
@@ -19,20 +19,42 @@ import { CreateContainer } from "./create";
 
 const PAGE_SIZE = 20;
 const EVERY_MS = 5000;
+/** A filter looks at so many, and less often. */
+const LOOKED_AT_MAX = 1000;
+const LOOKED_AT_EVERY_MS = 15_000;
+
+const STATUSES = [
+  ["any", "All"],
+  ["running", "Running"],
+  ["expired", "Expired"],
+] as const;
+
+interface Wanted {
+  name: string;
+  status: (typeof STATUSES)[number][0];
+}
 
 export function Containers() {
-  const [wanted, setWanted] = useState("");
+  const [wanted, setWanted] = useState<Wanted>({ name: "", status: "any" });
   const [cursors, setCursors] = useState<string[]>([]); // the last id of each page before this one
   const [isCreating, setCreating] = useState(false);
   const [deleting, setDeleting] = useState<Container | null>(null);
   const filter = useRef<HTMLInputElement>(null);
   const after = cursors.at(-1);
 
-  const { data, error, reload } = useLoad(() => load(wanted, after), [wanted, after], EVERY_MS);
-  const usage = useUsage(data?.shown ?? []);
-  const page = data?.page ?? null;
+  const isFiltered = wanted.name.trim() !== "" || wanted.status !== "any";
+  const every = isFiltered ? LOOKED_AT_EVERY_MS : EVERY_MS;
+  const load = (): Promise<Found> => (isFiltered ? lookedAt() : pageAfter(after));
+  const { data, error, reload } = useLoad(load, [isFiltered, isFiltered ? "" : after], every);
+  const exact = useExact(wanted, data?.isCut ?? false);
+  const page = data === null ? null : pageOf(data, exact, wanted, after);
+  const usage = useUsage(page?.shown ?? []);
   const next = (): void => {
-    if (page?.has_more && page.last_id) setCursors([...cursors, page.last_id]);
+    if (page?.next) setCursors([...cursors, page.next]);
+  };
+  const want = (part: Partial<Wanted>): void => {
+    setWanted({ ...wanted, ...part });
+    setCursors([]);
   };
   const back = (): void => setCursors(cursors.slice(0, -1));
   useKeys({
@@ -53,26 +75,31 @@ export function Containers() {
             type="search"
             placeholder="Filter by name"
             aria-label="Filter by name"
-            value={wanted}
-            onInput={(event) => {
-              setWanted(event.currentTarget.value);
-              setCursors([]);
-            }}
+            value={wanted.name}
+            onInput={(event) => want({ name: event.currentTarget.value })}
           />
         </label>
+        <div class="segments" role="radiogroup" aria-label="Filter by status">
+          {STATUSES.map(([status, text]) => (
+            <label key={status}>
+              <input type="radio" name="status" checked={status === wanted.status} onChange={() => want({ status })} />
+              <span>{text}</span>
+            </label>
+          ))}
+        </div>
         <Button kind="main" icon="plus" onPress={() => setCreating(true)}>
           New container
         </Button>
       </div>
       <Wrong text={error === null ? null : words(error)} />
-      {data?.isPartial && data.shown.length > 0 && (
-        <p class="hint">No container is named exactly “{wanted}”. These of this page have it in their name.</p>
+      {isFiltered && data?.isCut && (
+        <p class="hint">Found among the newest {LOOKED_AT_MAX} containers; older ones by their whole name only.</p>
       )}
       {data === null && error === null && <Skeleton />}
-      {data !== null && data.shown.length === 0 && (
-        <Nothing wanted={wanted} isFirst={after === undefined} onCreate={() => setCreating(true)} />
+      {page?.shown.length === 0 && (
+        <Nothing isFiltered={isFiltered} isFirst={after === undefined} onCreate={() => setCreating(true)} />
       )}
-      {data !== null && data.shown.length > 0 && (
+      {page !== null && page.shown.length > 0 && (
         <table class="list">
           <thead>
             <tr>
@@ -88,19 +115,19 @@ export function Containers() {
             </tr>
           </thead>
           <tbody>
-            {data.shown.map((one) => (
+            {page.shown.map((one) => (
               <Row key={one.id} container={one} stats={usage.get(one.id)} onDelete={() => setDeleting(one)} />
             ))}
           </tbody>
         </table>
       )}
-      {(cursors.length > 0 || page?.has_more) && (
+      {(cursors.length > 0 || page?.next) && (
         <nav class="paging" aria-label="Pages">
           <Button icon="left" disabled={cursors.length === 0} onPress={back}>
             Newer
           </Button>
           <span>Page {cursors.length + 1}</span>
-          <Button icon="right" disabled={!page?.has_more} onPress={next}>
+          <Button icon="right" disabled={!page?.next} onPress={next}>
             Older
           </Button>
         </nav>
@@ -129,23 +156,43 @@ export function Containers() {
   );
 }
 
-interface Found {
-  page: Page<Container>;
-  shown: Container[];
-  isPartial: boolean;
+type Found = Items<Container> & { isFiltered: boolean };
+
+async function pageAfter(after: string | undefined): Promise<Found> {
+  const page = await ask<Page<Container>>("GET", `/containers?limit=${PAGE_SIZE}${after ? `&after=${after}` : ""}`);
+  return { items: page.data, isCut: page.has_more, isFiltered: false };
 }
 
-/** The server finds exact names anywhere; parts of names are looked for on the page only. */
-async function load(wanted: string, after: string | undefined): Promise<Found> {
-  const query = `limit=${PAGE_SIZE}${after ? `&after=${after}` : ""}`;
-  const name = wanted.trim();
-  if (name) {
-    const exact = await ask<Page<Container>>("GET", `/containers?${query}&name=${encodeURIComponent(name)}`);
-    if (exact.data.length > 0) return { page: exact, shown: exact.data, isPartial: false };
-  }
-  const page = await ask<Page<Container>>("GET", `/containers?${query}`);
-  const shown = page.data.filter((one) => one.name.toLowerCase().includes(name.toLowerCase()));
-  return { page, shown, isPartial: name !== "" };
+/** The server finds whole names only, so parts of names and states are looked for here, in all that there are. */
+async function lookedAt(): Promise<Found> {
+  return { ...(await all<Container>("/containers", LOOKED_AT_MAX)), isFiltered: true };
+}
+
+/** Give those of exactly this name, of which some may be older than all that were looked at. */
+function useExact({ name }: Wanted, isCut: boolean): readonly Container[] {
+  const trimmed = name.trim();
+  const load = async (): Promise<Container[]> =>
+    isCut && trimmed
+      ? (await ask<Page<Container>>("GET", `/containers?limit=${PAGE_SIZE}&name=${encodeURIComponent(trimmed)}`)).data
+      : [];
+  return useLoad(load, [trimmed, isCut]).data ?? [];
+}
+
+/** Give what a page shows, and the id that the next page comes after, if there is one. */
+function pageOf(
+  { items, isCut, isFiltered }: Found,
+  exact: readonly Container[],
+  { name, status }: Wanted,
+  after: string | undefined,
+): { shown: readonly Container[]; next: string | undefined } {
+  const part = name.trim().toLowerCase();
+  const older = exact.filter(({ id }) => !items.some((one) => one.id === id));
+  const found = [...items, ...older].filter(
+    (one) => one.name.toLowerCase().includes(part) && (status === "any" || one.status === status),
+  );
+  if (!isFiltered) return { shown: found, next: isCut ? items.at(-1)?.id : undefined };
+  const rest = after === undefined ? found : found.filter(({ id }) => id < after); // ids fall with age
+  return { shown: rest.slice(0, PAGE_SIZE), next: rest.length > PAGE_SIZE ? rest[PAGE_SIZE - 1]?.id : undefined };
 }
 
 /** Ask for the stats of the containers that run, which is no use of them. */
@@ -240,8 +287,8 @@ export function Expiry({ container }: { container: Container }) {
   );
 }
 
-function Nothing({ wanted, isFirst, onCreate }: { wanted: string; isFirst: boolean; onCreate: () => void }) {
-  if (wanted) return <p class="empty">No container on this page has “{wanted}” in its name, and none anywhere is named so.</p>;
+function Nothing({ isFiltered, isFirst, onCreate }: { isFiltered: boolean; isFirst: boolean; onCreate: () => void }) {
+  if (isFiltered) return <p class="empty">No container is like this.</p>;
   if (!isFirst) return <p class="empty">There is nothing on this page any more.</p>;
   return (
     <div class="empty">

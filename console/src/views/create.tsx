@@ -12,6 +12,7 @@ import { FormDialog } from "../parts/dialog";
 import { Wrong } from "../parts/wrong";
 import { type PolicyDraft, PolicyFields, emptyPolicy, policyOf } from "./policy_fields";
 
+const LISTED_MAX = 2000;
 const PURPOSE = { purpose: "user_data" };
 
 export function CreateContainer({ onClose, onCreated }: { onClose: () => void; onCreated: (made: Container) => void }) {
@@ -22,9 +23,10 @@ export function CreateContainer({ onClose, onCreated }: { onClose: () => void; o
   const [fileIds, setFileIds] = useState<readonly string[]>([]);
   const [failed, setFailed] = useState<RefusedError | Error | null>(null);
   const [isBusy, setBusy] = useState(false);
+  const [isUploading, setUploading] = useState(false);
 
   const submit = async (): Promise<void> => {
-    if (isBusy) return;
+    if (isBusy || isUploading) return;
     setBusy(true);
     setFailed(null);
     const body: NewContainer = { name: name.trim(), memory_limit: memory };
@@ -49,9 +51,9 @@ export function CreateContainer({ onClose, onCreated }: { onClose: () => void; o
   return (
     <FormDialog
       title="New container"
-      action={isBusy ? "Creating…" : "Create container"}
+      action={isBusy ? "Creating…" : isUploading ? "Uploading…" : "Create container"}
       wide
-      isBusy={isBusy}
+      isBusy={isBusy || isUploading}
       onSubmit={submit}
       onClose={onClose}
     >
@@ -99,34 +101,42 @@ export function CreateContainer({ onClose, onCreated }: { onClose: () => void; o
         <Wrong text={about("expires_after")} />
       </div>
       <PolicyFields draft={policy} onChange={setPolicy} wrong={about("network_policy")} />
-      <Files chosen={fileIds} onChange={setFileIds} />
+      <Files chosen={fileIds} onChange={setFileIds} isUploading={isUploading} onUploading={setUploading} />
       <Wrong text={about("file_ids")} />
       {failed && !isPlaced && <Wrong text={failed.message} />}
     </FormDialog>
   );
 }
 
+interface FilesProps {
+  chosen: readonly string[];
+  onChange: (to: (chosen: readonly string[]) => readonly string[]) => void;
+  isUploading: boolean;
+  onUploading: (is: boolean) => void;
+}
+
 /** Files of `/v1/files`, to be copied in from the start. */
-function Files({ chosen, onChange }: { chosen: readonly string[]; onChange: (ids: readonly string[]) => void }) {
-  const { data, error, reload } = useLoad(() => all<ProjectFile>("/files"), []);
+function Files({ chosen, onChange, isUploading, onUploading }: FilesProps) {
+  const { data, error, reload } = useLoad(() => all<ProjectFile>("/files", LISTED_MAX), []);
   const [progress, setProgress] = useState<number | null>(null);
   const [failed, setFailed] = useState<string | null>(null);
   const picker = useRef<HTMLInputElement>(null);
 
   const add = async (files: FileList | null): Promise<void> => {
     setFailed(null);
-    const added: string[] = [];
+    onUploading(true);
     try {
       for (const file of files ?? []) {
         setProgress(0);
         const title = `Upload ${file.name} for any container`;
-        added.push((await upload<ProjectFile>("/files", file, title, PURPOSE, setProgress).done).id);
+        const { id } = await upload<ProjectFile>("/files", file, title, PURPOSE, setProgress).done;
+        onChange((now) => [...now, id]);
       }
     } catch (error) {
       setFailed(words(error));
     }
     setProgress(null);
-    onChange([...chosen, ...added]);
+    onUploading(false);
     await reload();
     if (picker.current) picker.current.value = "";
   };
@@ -135,16 +145,18 @@ function Files({ chosen, onChange }: { chosen: readonly string[]; onChange: (ids
     <fieldset class="field">
       <legend>Files to begin with</legend>
       <p class="hint">From this project’s files; each gets a copy at /mnt/data.</p>
-      {data !== null && data.length > 0 && (
+      {data?.isCut && <p class="hint">The newest {LISTED_MAX} of them:</p>}
+      {data !== null && data.items.length > 0 && (
         <div class="choices">
-          {data.map((file) => (
+          {data.items.map((file) => (
             <label key={file.id} class="check">
               <input
                 type="checkbox"
                 checked={chosen.includes(file.id)}
-                onChange={(event) =>
-                  onChange(event.currentTarget.checked ? [...chosen, file.id] : chosen.filter((id) => id !== file.id))
-                }
+                onChange={(event) => {
+                  const isChosen = event.currentTarget.checked;
+                  onChange((now) => (isChosen ? [...now, file.id] : now.filter((id) => id !== file.id)));
+                }}
               />
               <span>{file.filename}</span>
               <span class="muted">{bytes(file.bytes)}</span>
@@ -162,7 +174,7 @@ function Files({ chosen, onChange }: { chosen: readonly string[]; onChange: (ids
         onChange={(event) => void add(event.currentTarget.files)}
       />
       <div class="row">
-        <Button icon="upload" small onPress={() => picker.current?.click()}>
+        <Button icon="upload" small disabled={isUploading} onPress={() => picker.current?.click()}>
           Add a file
         </Button>
         {progress !== null && <progress value={progress} aria-label="Upload" />}

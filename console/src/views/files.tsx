@@ -4,64 +4,45 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { all, ask, send, words } from "../api/client";
 import type { ContainerFile } from "../api/shapes";
-import { type Uploading, upload } from "../api/upload";
 import { bytes, fileName, shortPath, when } from "../format";
-import { useLoad } from "../load";
+import { useLoad, useReloadOn, useSoon } from "../load";
 import { tell } from "../notices";
 import { Button } from "../parts/button";
 import { Confirm } from "../parts/dialog";
 import { Icon } from "../parts/icons";
 import { Wrong } from "../parts/wrong";
+import { useCell } from "../store";
+import { type Uploads, uploadsOf } from "../uploads";
 import type { TabProps } from "./container";
 import { Preview } from "./preview";
 
-interface Upload {
-  number: number;
-  name: string;
-  share: number;
-  failed?: string;
-  cancel: () => void;
-}
-
-let uploads = 0;
+const LISTED_MAX = 2000;
+const FOLDER = "This is a folder: drop the files that are in it, or pack it.";
 
 export function Files({ container, events, isShown }: TabProps) {
   const path = `/containers/${container.id}/files`;
-  const { data, error, reload } = useLoad(() => all<ContainerFile>(path), [container.id]);
-  const [running, setRunning] = useState<readonly Upload[]>([]);
+  const { data, error, reload } = useLoad(() => all<ContainerFile>(path, LISTED_MAX), [container.id]);
+  const uploads = uploadsOf(container.id);
+  const arrived = useCell(uploads.arrived);
+  const reloadSoon = useSoon(reload);
   const [isOver, setOver] = useState(false);
   const [looking, setLooking] = useState<ContainerFile | null>(null);
   const [deleting, setDeleting] = useState<ContainerFile | null>(null);
   const picker = useRef<HTMLInputElement>(null);
-  useReloadOnChanges(events, isShown, reload);
+  useReloadOn("file.changed", events, isShown, reload);
+  useEffect(() => {
+    if (arrived > 0) reloadSoon();
+  }, [arrived]);
 
-  const change = (number: number, part: Partial<Upload> | null): void =>
-    setRunning((before) =>
-      before.flatMap((one) => (one.number === number ? (part ? [{ ...one, ...part }] : []) : [one])),
-    );
-  const put = async (file: File): Promise<void> => {
-    uploads += 1;
-    const number = uploads;
-    const uploading: Uploading<ContainerFile> = upload(path, file, `Upload ${file.name}`, {}, (share) =>
-      change(number, { share }),
-    );
-    setRunning((before) => [...before, { number, name: file.name, share: 0, cancel: uploading.cancel }]);
-    try {
-      await uploading.done;
-      change(number, null);
-      await reload();
-    } catch (failed) {
-      if (failed instanceof DOMException) change(number, null);
-      else change(number, { failed: words(failed) });
-    }
-  };
-  const putAll = (files: Iterable<File>): void => {
-    for (const file of files) void put(file);
-  };
   const dropped = (event: DragEvent): void => {
     event.preventDefault();
     setOver(false);
-    putAll(event.dataTransfer?.files ?? []);
+    for (const item of event.dataTransfer?.items ?? []) {
+      const file = item.getAsFile();
+      if (!file) continue;
+      if (item.webkitGetAsEntry()?.isDirectory) uploads.refuse(file.name, FOLDER);
+      else uploads.put([file]);
+    }
   };
 
   return (
@@ -90,38 +71,21 @@ export function Files({ container, events, isShown }: TabProps) {
           tabIndex={-1}
           aria-label="Files to upload"
           onChange={(event) => {
-            putAll(event.currentTarget.files ?? []);
+            uploads.put(event.currentTarget.files ?? []);
             event.currentTarget.value = "";
           }}
         />
       </div>
-      {running.map(({ number, name, share, failed, cancel }) => (
-        <div key={number} class="upload">
-          <span>{name}</span>
-          {failed ? (
-            <span class="failure" role="alert">
-              {failed}
-            </span>
-          ) : (
-            <progress value={share} aria-label={`Upload of ${name}`} />
-          )}
-          <Button
-            kind="quiet"
-            small
-            icon="close"
-            label={failed ? `Dismiss ${name}` : `Stop the upload of ${name}`}
-            onPress={() => (failed ? change(number, null) : cancel())}
-          />
-        </div>
-      ))}
+      <Going uploads={uploads} />
       <Wrong text={error === null ? null : words(error)} />
-      {data?.length === 0 && (
+      {data?.isCut && <p class="hint">The newest {LISTED_MAX} files; the API lists the others, too.</p>}
+      {data?.items.length === 0 && (
         <div class="empty">
           <h2>No files yet</h2>
           <p>Drop some here, or let code write below /mnt/data: what it writes shows up by itself.</p>
         </div>
       )}
-      {data !== null && data.length > 0 && (
+      {data !== null && data.items.length > 0 && (
         <table class="list">
           <thead>
             <tr>
@@ -135,7 +99,7 @@ export function Files({ container, events, isShown }: TabProps) {
             </tr>
           </thead>
           <tbody>
-            {data.map((file) => (
+            {data.items.map((file) => (
               <tr key={file.id}>
                 <th scope="row">
                   <button type="button" class="link" onClick={() => setLooking(file)}>
@@ -195,18 +159,41 @@ export function Files({ container, events, isShown }: TabProps) {
   );
 }
 
-/** Code's files appear by themselves; many changes at once are one look. */
-function useReloadOnChanges(events: TabProps["events"], isShown: boolean, reload: () => Promise<void>): void {
-  const last = events.findLast((event) => event.type === "file.changed")?.id;
-  const seen = useRef(last);
-  useEffect(() => {
-    if (!isShown || last === seen.current) return undefined;
-    const timer = setTimeout(() => {
-      seen.current = last;
-      void reload();
-    }, 150);
-    return () => clearTimeout(timer);
-  }, [last, isShown]);
+/** Uploads that are under way, have failed, or wait for their turn. */
+function Going({ uploads }: { uploads: Uploads }) {
+  const shown = useCell(uploads.shown);
+  const waiting = shown.filter(({ state }) => state === "waiting").length;
+  return (
+    <>
+      {shown
+        .filter(({ state }) => state !== "waiting")
+        .map(({ number, name, state, share, why }) => (
+          <div key={number} class="upload">
+            <span>{name}</span>
+            {state === "failed" ? (
+              <span class="failure" role="alert">
+                {why}
+              </span>
+            ) : (
+              <progress value={share} aria-label={`Upload of ${name}`} />
+            )}
+            <Button
+              kind="quiet"
+              small
+              icon="close"
+              label={state === "failed" ? `Dismiss ${name}` : `Stop the upload of ${name}`}
+              onPress={() => uploads.drop(number)}
+            />
+          </div>
+        ))}
+      {waiting > 0 && (
+        <div class="upload">
+          <span>{waiting} more wait for their turn</span>
+          <Button kind="quiet" small icon="close" label="Drop those that wait" onPress={() => uploads.dropWaiting()} />
+        </div>
+      )}
+    </>
+  );
 }
 
 async function download(path: string, file: ContainerFile): Promise<void> {

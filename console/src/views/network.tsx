@@ -1,11 +1,12 @@
 // What a container may reach, what it tried to reach, and one press to let it.
 
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 
 import { ask, words } from "../api/client";
-import type { Container, ContainerChange, ContainerEvent, Egress, NewNetworkPolicy, Page } from "../api/shapes";
+import { Policy } from "../api/policy";
+import type { Egress, NewNetworkPolicy, Page } from "../api/shapes";
 import { bytes, clock } from "../format";
-import { useLoad } from "../load";
+import { useLoad, useReloadOn } from "../load";
 import { tell } from "../notices";
 import { Button } from "../parts/button";
 import { FormDialog } from "../parts/dialog";
@@ -15,6 +16,7 @@ import type { TabProps } from "./container";
 import { type PolicyDraft, PolicyFields, policyOf } from "./policy_fields";
 
 const SHOWN = 50;
+const EVERY_MS = 5000;
 
 const REASONS: Record<string, string> = {
   allowed: "went through",
@@ -34,44 +36,31 @@ const REASONS: Record<string, string> = {
   policy_changed: "ended by a new policy",
 };
 
-interface Attempt {
-  key: string;
-  at: number;
-  name: string;
-  port: number | null;
-  reason: string;
-  sent: number;
-  received: number;
-}
-
-export function Network({ container, events, reload }: TabProps) {
-  const path = `/containers/${container.id}`;
+export function Network({ container, events, isShown, reload }: TabProps) {
+  const policies = useMemo(() => new Policy(container.id), [container.id]);
   const policy = container.network_policy;
   const allowed = policy.type === "allowlist" ? policy.allowed_domains : [];
-  const { data, error, reload: reloadPast } = useLoad(async () => {
-    const page = await ask<Page<Egress>>("GET", `${path}/egress?limit=${SHOWN}`);
-    return { page, at: Date.now() / 1000 };
-  }, [container.id]);
+  // What was let out makes no event, so it is asked for all the time; what was refused shows at once.
+  const load = (): Promise<Page<Egress>> => ask<Page<Egress>>("GET", `/containers/${container.id}/egress?limit=${SHOWN}`);
+  const { data, error, reload: reloadAttempts } = useLoad(load, [container.id], isShown ? EVERY_MS : undefined);
+  useReloadOn("network.refused", events, isShown, reloadAttempts);
   const [isEditing, setEditing] = useState(false);
   const [wanted, setWanted] = useState("");
   const [failed, setFailed] = useState<string | null>(null);
 
-  const change = async (to: NewNetworkPolicy, title: string, keepsSecrets = true): Promise<void> => {
-    const body: ContainerChange = { network_policy: to, keep_domain_secrets: keepsSecrets };
-    await ask<Container>("POST", path, { body, title });
-    await reload();
-  };
   const allow = async (domain: string): Promise<void> => {
-    await change({ type: "allowlist", allowed_domains: [...allowed, domain] }, `Allow ${domain}`);
+    await policies.allow(domain);
+    await reload();
     tell(`${domain} is allowed from the next connection on.`);
   };
   const forbid = async (domain: string): Promise<void> => {
-    const left = allowed.filter((one) => one !== domain);
-    await change(
-      left.length > 0 ? { type: "allowlist", allowed_domains: left } : { type: "disabled" },
-      `Allow ${domain} no more`,
-    );
+    await policies.forbid(domain);
+    await reload();
     tell(`${domain} is allowed no more.`);
+  };
+  const replace = async (to: NewNetworkPolicy, keepsSecrets: boolean): Promise<void> => {
+    await policies.replace(to, keepsSecrets);
+    await reload();
   };
   const add = async (event: Event): Promise<void> => {
     event.preventDefault();
@@ -84,10 +73,10 @@ export function Network({ container, events, reload }: TabProps) {
     }
   };
 
-  const attempts = merged(data?.page.data ?? [], events, data?.at ?? 0);
+  const attempts = data?.data ?? [];
   // What the container tries moves the rows: none may come under a pointer that is on its way to another one's button.
-  const [held, setHeld] = useState<Attempt[] | null>(null);
-  const waiting = held === null ? 0 : attempts.filter((one) => !held.some(({ key }) => key === one.key)).length;
+  const [held, setHeld] = useState<readonly Egress[] | null>(null);
+  const waiting = held === null ? 0 : attempts.filter((one) => !held.some(({ id }) => id === one.id)).length;
   return (
     <>
       <section class="card" aria-labelledby="allowed-title">
@@ -126,7 +115,7 @@ export function Network({ container, events, reload }: TabProps) {
         <header>
           <h2 id="attempts-title">Attempts</h2>
           {waiting > 0 && <span class="muted">{waiting} more when the pointer leaves the list</span>}
-          <Button small icon="restart" onPress={reloadPast}>
+          <Button small icon="restart" onPress={reloadAttempts}>
             Refresh
           </Button>
         </header>
@@ -140,13 +129,13 @@ export function Network({ container, events, reload }: TabProps) {
         )}
         <ul onPointerEnter={() => setHeld(attempts)} onPointerLeave={() => setHeld(null)}>
           {(held ?? attempts).map((one) => (
-            <li key={one.key} class={one.reason === "allowed" ? "through" : "refused"}>
-              <time>{clock(one.at)}</time>
-              <code>{one.port === null || one.port === 53 ? one.name : `${one.name}:${one.port}`}</code>
+            <li key={one.id} class={one.reason === "allowed" ? "through" : "refused"}>
+              <time>{clock(one.created_at)}</time>
+              <code>{one.port === 53 ? one.name : `${one.name}:${one.port}`}</code>
               <span class="why">{REASONS[one.reason] ?? one.reason}</span>
               {one.reason === "allowed" && (
                 <span class="muted">
-                  {bytes(one.sent)} out, {bytes(one.received)} in
+                  {bytes(one.bytes_sent)} out, {bytes(one.bytes_received)} in
                 </span>
               )}
               {one.reason === "name_not_allowed" && <Allow entry={entryFor(one)} allowed={allowed} onAllow={allow} />}
@@ -154,7 +143,7 @@ export function Network({ container, events, reload }: TabProps) {
           ))}
         </ul>
       </section>
-      {isEditing && <EditPolicy allowed={allowed} onClose={() => setEditing(false)} onSave={change} />}
+      {isEditing && <EditPolicy allowed={allowed} onClose={() => setEditing(false)} onSave={replace} />}
     </>
   );
 }
@@ -169,39 +158,14 @@ function Allow({ entry, allowed, onAllow }: { entry: string; allowed: string[]; 
 }
 
 /** What an allowlist has to say for it. */
-function entryFor({ name, port }: Attempt): string {
-  return port === null || port === 53 || port === 80 || port === 443 ? name : `${name}:${port}`;
-}
-
-/** What is on record, and before it what has happened since it was asked for. */
-function merged(past: readonly Egress[], events: readonly ContainerEvent[], askedAt: number): Attempt[] {
-  const live = events
-    .filter((event) => event.type === "network.refused" && event.at > askedAt)
-    .map((event) => ({
-      key: event.id,
-      at: event.at,
-      name: String(event.name),
-      port: typeof event.port === "number" ? event.port : null,
-      reason: String(event.reason),
-      sent: 0,
-      received: 0,
-    }));
-  const recorded = past.map((one) => ({
-    key: one.id,
-    at: one.created_at,
-    name: one.name,
-    port: one.port,
-    reason: one.reason,
-    sent: one.bytes_sent,
-    received: one.bytes_received,
-  }));
-  return [...live.reverse(), ...recorded];
+function entryFor({ name, port }: Egress): string {
+  return port === 53 || port === 80 || port === 443 ? name : `${name}:${port}`;
 }
 
 interface EditProps {
   allowed: string[];
   onClose: () => void;
-  onSave: (policy: NewNetworkPolicy, title: string, keepsSecrets: boolean) => Promise<void>;
+  onSave: (policy: NewNetworkPolicy, keepsSecrets: boolean) => Promise<void>;
 }
 
 function EditPolicy({ allowed, onClose, onSave }: EditProps) {
@@ -214,7 +178,7 @@ function EditPolicy({ allowed, onClose, onSave }: EditProps) {
   const [failed, setFailed] = useState<string | null>(null);
   const submit = async (): Promise<void> => {
     try {
-      await onSave(policyOf(draft), "Change the network policy", keepsSecrets);
+      await onSave(policyOf(draft), keepsSecrets);
     } catch (error) {
       setFailed(words(error));
       return;

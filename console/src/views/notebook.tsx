@@ -1,6 +1,6 @@
 // Python in the container, cell by cell; its variables live on between them.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 import { AwayError, ask, send, words } from "../api/client";
 import type { Output, PythonEvent } from "../api/shapes";
@@ -12,6 +12,8 @@ import { notebookOf } from "../notebooks";
 import { tell } from "../notices";
 import { Button } from "../parts/button";
 import { HtmlFrame } from "../parts/html_frame";
+import { Wrong } from "../parts/wrong";
+import { piece } from "../pieces";
 import { href } from "../route";
 import { useCell } from "../store";
 import type { TabProps } from "./container";
@@ -42,9 +44,12 @@ export function Notebook({ container }: TabProps) {
     setCells((all) => (all.length === 1 ? [emptyCell(id + 1)] : all.filter((cell) => cell.id !== id)));
   };
 
-  const run = async (id: number): Promise<void> => {
-    const cell = notebook.get().find((one) => one.id === id);
-    if (!cell || isBusy(cell) || !cell.code.trim()) return;
+  /** Run a cell; tells whether Python is done with it, and neither it nor anybody else has stopped it. */
+  const run = async (id: number): Promise<boolean> => {
+    const find = (): Cell | undefined => notebook.get().find((one) => one.id === id);
+    const cell = find();
+    if (!cell?.code.trim()) return true;
+    if (isBusy(cell)) return false;
     change(id, started);
     try {
       const answer = await send("POST", `/containers/${container.id}/code_interpreter_calls`, {
@@ -62,6 +67,7 @@ export function Notebook({ container }: TabProps) {
       const trouble = error instanceof TypeError ? CUT_OFF : words(error);
       change(id, (one) => broken(one, error instanceof AwayError ? `${trouble} Run it again when it is back.` : trouble));
     }
+    return find()?.state === "completed";
   };
   const runAndGoOn = (id: number): void => {
     void run(id);
@@ -72,7 +78,9 @@ export function Notebook({ container }: TabProps) {
     else wantsFocus.current = next;
   };
   const runAll = async (): Promise<void> => {
-    for (const { id } of notebook.get()) await run(id);
+    for (const { id } of notebook.get()) {
+      if (!(await run(id))) return;
+    }
   };
 
   const isAnyBusy = cells.some(isBusy);
@@ -239,12 +247,13 @@ interface CodeProps {
 
 function Code(props: CodeProps) {
   const parent = useRef<HTMLDivElement>(null);
+  const [failed, setFailed] = useState<string | null>(null);
   const now = useRef(props);
   now.current = props;
   useEffect(() => {
     let editor: Editor | null = null;
     let isOver = false;
-    void import("../editor").then(({ makeEditor }) => {
+    const show = ({ makeEditor }: typeof import("../editor")): void => {
       if (isOver || !parent.current) return;
       const hadFocus = document.activeElement === document.body;
       editor = makeEditor(parent.current, now.current.code, now.current.label, {
@@ -254,12 +263,18 @@ function Code(props: CodeProps) {
       });
       now.current.register(editor);
       if (hadFocus) editor.focus();
-    });
+    };
+    piece(import("../editor")).then(show, (error) => isOver || setFailed(words(error)));
     return () => {
       isOver = true;
       now.current.register(null);
       editor?.destroy();
     };
   }, []);
-  return <div class="code" ref={parent} />;
+  return (
+    <>
+      <Wrong text={failed} />
+      <div class="code" ref={parent} hidden={failed !== null} />
+    </>
+  );
 }

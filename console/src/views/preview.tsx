@@ -4,15 +4,17 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { send, words } from "../api/client";
 import type { ContainerFile } from "../api/shapes";
-import { readRows, separatorOf } from "../csv";
+import { type Table, readTable, separatorOf } from "../csv";
 import { bytes, shortPath } from "../format";
 import { Button } from "../parts/button";
 import { Dialog } from "../parts/dialog";
 import { Wrong } from "../parts/wrong";
+import { piece } from "../pieces";
 
 const TEXT_BYTES_MAX = 512 * 1024;
 const WHOLE_BYTES_MAX = 64 * 1024 * 1024;
 const ROWS_MAX = 500;
+const COLUMNS_MAX = 100; // the browser lays out each cell of them at once
 const PAGES_MAX = 50;
 
 const IMAGES: Record<string, string> = {
@@ -28,7 +30,7 @@ const IMAGES: Record<string, string> = {
 
 type Content =
   | { kind: "text"; text: string; isCut: boolean }
-  | { kind: "rows"; rows: string[][]; isCut: boolean }
+  | { kind: "rows"; table: Table; isCut: boolean }
   | { kind: "image"; url: string }
   | { kind: "pdf"; data: ArrayBuffer }
   | { kind: "none"; why: string };
@@ -94,8 +96,8 @@ async function load(file: ContainerFile, path: string, signal: AbortSignal): Pro
   const text = textOf(data);
   if (text === null) return { kind: "none", why: "These bytes are no text that could be shown." };
   if (ending === "csv" || ending === "tsv") {
-    const rows = readRows(text, separatorOf(text), ROWS_MAX + 1);
-    return { kind: "rows", rows: rows.slice(0, ROWS_MAX), isCut: isCut || rows.length > ROWS_MAX };
+    const table = readTable(text, separatorOf(text), ROWS_MAX, COLUMNS_MAX);
+    return { kind: "rows", table, isCut: isCut || table.hasMoreRows };
   }
   return { kind: "text", text, isCut };
 }
@@ -125,12 +127,13 @@ function Shown({ content, onFailed }: { content: Content; onFailed: (why: string
         </>
       );
     case "rows":
-      return <Rows rows={content.rows} isCut={content.isCut} />;
+      return <Rows table={content.table} isCut={content.isCut} />;
   }
 }
 
-function Rows({ rows, isCut }: { rows: string[][]; isCut: boolean }) {
-  const [head = [], ...body] = rows;
+function Rows({ table, isCut }: { table: Table; isCut: boolean }) {
+  const [head = [], ...body] = table.rows;
+  const columns = table.columns > COLUMNS_MAX ? ` The first ${COLUMNS_MAX} of ${table.columns} columns.` : "";
   return (
     <>
       <div class="scroll" tabIndex={0} role="region" aria-label="Rows">
@@ -157,7 +160,10 @@ function Rows({ rows, isCut }: { rows: string[][]; isCut: boolean }) {
           </tbody>
         </table>
       </div>
-      <p class="hint">{isCut ? `The first ${body.length} rows.` : `${body.length} rows.`}</p>
+      <p class="hint">
+        {isCut ? `The first ${body.length} rows.` : `${body.length} rows.`}
+        {columns}
+      </p>
     </>
   );
 }
@@ -167,12 +173,14 @@ function Pdf({ data, onFailed }: { data: ArrayBuffer; onFailed: (why: string) =>
   useEffect(() => {
     let close = (): void => undefined;
     let isOver = false;
-    void import("../pdf").then(async ({ showPdf }) => {
+    const show = async (): Promise<void> => {
+      const { showPdf } = await piece(import("../pdf"));
       if (isOver || !parent.current) return;
       const shown = showPdf(parent.current, data, PAGES_MAX);
       close = shown.close;
-      await shown.done.catch((error: unknown) => isOver || onFailed(`This document cannot be shown: ${words(error)}`));
-    });
+      await shown.done;
+    };
+    show().catch((error: unknown) => isOver || onFailed(`This document cannot be shown: ${words(error)}`));
     return () => {
       isOver = true;
       close();

@@ -1,9 +1,9 @@
 // Asks for the key.
 
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 import { ThemeSwitch } from "../app";
-import { AwayError, words } from "../api/client";
+import { AwayError, refusal, words } from "../api/client";
 import { lost } from "../connection";
 import { Logo } from "../parts/icons";
 import { signIn, signedOutBecause } from "../session";
@@ -15,6 +15,8 @@ export function SignIn() {
   const [isKept, setKept] = useState(false);
   const [failed, setFailed] = useState<string | null>(null);
   const [isBusy, setBusy] = useState(false);
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.focus(), []); // browsers heed autofocus only on a page that is new
 
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
@@ -40,7 +42,7 @@ export function SignIn() {
       throw new AwayError();
     }
     if (answer.status === 401) return "This key opens nothing here. Compare it with the one that the server printed.";
-    if (!answer.ok) return `The server answered with status ${answer.status}. Its log tells more.`;
+    if (!answer.ok) throw refusal(answer.status, await answer.text().catch(() => ""));
     signIn(given, isKept);
     return null;
   };
@@ -63,7 +65,7 @@ export function SignIn() {
             type="password"
             name="key"
             autocomplete="off"
-            autofocus
+            ref={field}
             spellcheck={false}
             placeholder="sk-atoll-…"
             value={secret}

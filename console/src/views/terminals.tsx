@@ -4,8 +4,10 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { ask, words } from "../api/client";
 import type { Terminal } from "../api/shapes";
-import { tellError } from "../notices";
+import { useLoad } from "../load";
 import { Button } from "../parts/button";
+import { Wrong } from "../parts/wrong";
+import { piece } from "../pieces";
 import type { TerminalState, TerminalView } from "../terminal";
 import type { TabProps } from "./container";
 
@@ -24,22 +26,15 @@ export function Terminals({ container, isShown }: TabProps) {
     numbers.current += 1;
     return numbers.current;
   };
+  // Asked until there is an answer. After that the page knows its own terminals, and others stay where they are.
+  const { data, error } = useLoad(() => ask<{ data: Terminal[] }>("GET", path), [container.id]);
   useEffect(() => {
-    let isOver = false;
-    ask<{ data: Terminal[] }>("GET", path).then(
-      ({ data }) => {
-        if (isOver) return;
-        const found: Open[] = data.map(({ id }) => ({ number: next(), id }));
-        if (found.length === 0) found.push({ number: next(), id: null });
-        setOpen(found);
-        setChosen(found[0]?.number ?? 0);
-      },
-      (error) => isOver || setOpen([]) || tellError(error),
-    );
-    return () => {
-      isOver = true;
-    };
-  }, [container.id]);
+    if (open !== null || data === null) return;
+    const found: Open[] = data.data.map(({ id }) => ({ number: next(), id }));
+    if (found.length === 0) found.push({ number: next(), id: null });
+    setOpen(found);
+    setChosen(found[0]?.number ?? 0);
+  }, [data]);
 
   const add = (): void => {
     const number = next();
@@ -53,7 +48,7 @@ export function Terminals({ container, isShown }: TabProps) {
     if (id !== null) await ask("DELETE", `${path}/${id}`, { title: "Close a terminal" });
   };
 
-  if (open === null) return <p class="muted">Loading…</p>;
+  if (open === null) return error === null ? <p class="muted">Loading…</p> : <Wrong text={words(error)} />;
   return (
     <>
       <div class="toolbar terminals" role="group" aria-label="Terminals">
@@ -122,7 +117,7 @@ function Screen({ containerId, terminalId, number, isShown, onId }: ScreenProps)
   useEffect(() => {
     if (!isBegun) return undefined;
     let isOver = false;
-    import("../terminal").then(
+    piece(import("../terminal")).then(
       (module) => {
         if (isOver || !parent.current) return;
         view.current = new module.TerminalView(parent.current, {
@@ -131,13 +126,13 @@ function Screen({ containerId, terminalId, number, isShown, onId }: ScreenProps)
           onState: (next) => {
             setState(next);
             if (next.kind === "connected") onId(next.id);
-            if (next.kind === "ended") onId(null);
+            if (next.kind === "ended") onId(next.id);
           },
           onLeave: () => document.getElementById("tab-terminal")?.focus(),
         });
         view.current.focus();
       },
-      (error) => setState({ kind: "ended", why: words(error) }),
+      (error) => isOver || setState({ kind: "broken", why: words(error) }),
     );
     return () => {
       isOver = true;
@@ -146,14 +141,19 @@ function Screen({ containerId, terminalId, number, isShown, onId }: ScreenProps)
     };
   }, [isBegun]);
 
+  const again = (): void => {
+    view.current?.connect();
+    view.current?.focus();
+  };
+
   return (
     <div class="screen" hidden={!isShown}>
       {(state.kind === "broken" || state.kind === "ended") && (
         <div class="banner" role="alert">
           <span>{state.why}</span>
           {state.kind === "ended" && (
-            <Button small onPress={() => view.current?.connect()}>
-              Connect again
+            <Button small onPress={again}>
+              {state.again}
             </Button>
           )}
         </div>
