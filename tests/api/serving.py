@@ -1,7 +1,6 @@
 """Runs an application on a real port, in the test's own event loop."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -31,13 +30,9 @@ class Address:
 
 @asynccontextmanager
 async def serving(
-    app: Any,
-    *,
-    shutdown_grace_s: int = 1,
-    http: type[BoundedHttpProtocol] = BoundedHttpProtocol,
-    sockets: list[socket.socket] | None = None,
+    app: Any, *, shutdown_grace_s: int = 1, http: type[BoundedHttpProtocol] = BoundedHttpProtocol
 ) -> AsyncIterator[Address]:
-    """Serve on ``sockets``, or a free loopback port, until the block ends; then stop as ``SIGTERM`` would."""
+    """Serve on a free loopback port until the block ends; then stop as ``SIGTERM`` would."""
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
@@ -52,13 +47,13 @@ async def serving(
         timeout_graceful_shutdown=shutdown_grace_s,
     )
     server = _Server(config, getattr(app, "begin_stopping", _nothing))
-    running = asyncio.create_task(server.serve(sockets))
+    running = asyncio.create_task(server.serve())
     started = asyncio.create_task(server.has_started.wait())
     await asyncio.wait((running, started), return_when=asyncio.FIRST_COMPLETED)
     if running.done():
         started.cancel()
         raise RuntimeError("the server did not start") from running.exception()
-    host, port = (sockets or server.servers[0].sockets)[0].getsockname()[:2]
+    host, port = server.servers[0].sockets[0].getsockname()[:2]
     try:
         yield Address(host, port, server)
     finally:

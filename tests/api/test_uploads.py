@@ -137,12 +137,15 @@ async def test_an_upload_that_breaks_off_stores_nothing(address: Address, script
     del reader
 
 
-@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=b", "application/json"])
-async def test_an_upload_that_stalls_is_hung_up_on(script: Script, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [(PATH, "multipart/form-data; boundary=b"), (PATH, "application/json"), ("/mcp", "application/json")],
+)
+async def test_an_upload_that_stalls_is_hung_up_on(script: Script, path: str, kind: str) -> None:
     async with serving(scripted_app(script, body_piece_s_max=0.1)) as address:
         reader, writer = await asyncio.open_connection(address.host, address.port)
         head = (
-            f"POST {PATH} HTTP/1.1\r\nHost: a\r\napi-key: {KEY}\r\nContent-Type: {kind}\r\nContent-Length: 500\r\n\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: a\r\napi-key: {KEY}\r\nContent-Type: {kind}\r\nContent-Length: 500\r\n\r\n"
         )
         writer.write(head.encode() + part("file", b"hel")[:-2])
         async with asyncio.timeout(60):

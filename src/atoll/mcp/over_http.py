@@ -15,7 +15,6 @@ from mcp.server.transport_security import TransportSecuritySettings
 from atoll.mcp.client import Client
 from atoll.mcp.tools import build_server
 
-_BODY_BYTES_MAX: Final = 32 << 20
 _NO_TIMEOUT: Final = httpx.Timeout(None)  # calls may wait for their turn, and end by themselves
 _KEY_HEADERS: Final = ("authorization", "api-key")
 # Against pages that reach a server by a name of their own; here every request has to bring a key, which they lack.
@@ -27,13 +26,16 @@ logging.getLogger("mcp").setLevel(logging.WARNING)
 
 
 class McpOverHttp:
-    """An ASGI application for one path; ``api`` is the application that the tools ask, in this process."""
+    """An ASGI application for one path; ``api`` is the application that the tools ask, in this process.
 
-    def __init__(self, api: Any) -> None:
+    A request's body is read before, and has at most ``body_bytes_max``.
+    """
+
+    def __init__(self, api: Any, body_bytes_max: int) -> None:
         self._transport = httpx.ASGITransport(api)
         server = build_server(self._open_client)
         server.streamable_http_app(
-            stateless_http=True, max_request_body_size=_BODY_BYTES_MAX, transport_security=_ANY_HOST
+            stateless_http=True, max_request_body_size=body_bytes_max, transport_security=_ANY_HOST
         )
         self._manager = server.session_manager
         self._stop = asyncio.Event()

@@ -1,10 +1,14 @@
-"""uvicorn's HTTP protocol with bounds on what a client may send before it is anybody.
+"""uvicorn's HTTP protocol with bounds on what a client may send before it is anybody, and on how long it may not read.
 
 The parser keeps every header that comes, however many and however long, and waits for ever for the end of a request's
-head: a few connections of strangers, who need no key for it, would take all memory and all descriptors.
+head: a few connections of strangers, who need no key for it, would take all memory and all descriptors. An answer waits
+for ever for a client that does not read it, and what it is made of waits with it.
 """
 
+import struct
 from asyncio import AbstractEventLoop, TimerHandle, Transport
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Any, Final
 
 from uvicorn.config import Config
@@ -19,6 +23,12 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 HEAD_S_MAX: Final = 30.0
 """From the first byte of a head, or from the connection's beginning, to the head's end."""
 
+TAKING_S_MAX: Final = 120.0
+"""A client that takes nothing for so long of an answer that waits for it is gone; one that takes a little is slow.
+
+Longer than ``PIECE_S_MAX``, by which answers that are held in memory are given up, and counted as such.
+"""
+
 _LAST_BYTES_S_MAX: Final = 1.0
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
@@ -30,6 +40,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     """One connection."""
 
     head_s_max = HEAD_S_MAX
+    taking_s_max = TAKING_S_MAX
 
     def __init__(
         self,
@@ -41,6 +52,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._head_bytes = 0
         self._head_timer: TimerHandle | None = None
+        self._taking_timer: TimerHandle | None = None
+        self._untaken_before = 0
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -48,7 +61,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_head()
+        self._forget_taking()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_taking(self._untaken())
+
+    def resume_writing(self) -> None:
+        self._forget_taking()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
@@ -108,3 +130,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._await_head()  # of the request after the one that still runs, whose answer is not to be cut off
         elif not self.transport.is_closing():
             self.transport.close()
+
+    def _untaken(self) -> int:
+        """Count the bytes that the client has not taken: here, and in the kernel, which may hold megabytes."""
+        queued = ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, bytes(4))
+        (in_kernel,) = struct.unpack("i", queued)
+        return int(in_kernel) + self.transport.get_write_buffer_size()
+
+    def _await_taking(self, untaken: int) -> None:
+        self._untaken_before = untaken
+        self._taking_timer = self.loop.call_later(self.taking_s_max, self._look_at_taking)
+
+    def _forget_taking(self) -> None:
+        if self._taking_timer is not None:
+            self._taking_timer.cancel()
+            self._taking_timer = None
+
+    def _look_at_taking(self) -> None:
+        untaken = self._untaken()
+        if untaken < self._untaken_before:
+            self._await_taking(untaken)
+        else:
+            self.transport.abort()

@@ -8,8 +8,6 @@ _BACKLOG: Final = 2048
 _QUIET_S: Final = 60
 _PROBE_EVERY_S: Final = 15
 _PROBES: Final = 4
-UNTAKEN_S_MAX: Final = _QUIET_S + _PROBE_EVERY_S * _PROBES
-"""How long a client may answer nothing, or take nothing of what waits for it, before its connection counts as lost."""
 
 
 class PortError(Exception):
@@ -38,16 +36,14 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _lose_the_vanished(listening: socket.socket) -> None:
-    """Have the kernel end connections, which inherit this, of clients that are not there any more or do not read.
+    """Have the kernel end connections, which inherit this, of clients that are not there any more.
 
-    Nobody else can tell one that takes a little now and then from one that takes nothing: what the kernel has taken
-    from us for it may be megabytes. The two bounds are one, or the smaller would cut the larger short.
+    Not by ``TCP_USER_TIMEOUT``: it also ends those of clients that read so slowly that their windows never open wide.
     """
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _QUIET_S)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_EVERY_S)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNTAKEN_S_MAX * 1000)
 
 
 def _explain(host: str, port: int, error: OSError) -> str:

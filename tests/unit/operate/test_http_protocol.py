@@ -1,12 +1,15 @@
 """What a stranger may send before a request's head has ended."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
+from atoll.api.errors import ClientGoneError
+from atoll.api.watch import while_connected
 from atoll.operate.http_protocol import HEAD_BYTES_MAX, BoundedHttpProtocol
 from tests.api.serving import serving
 
@@ -125,3 +128,46 @@ async def test_an_answer_under_way_is_not_cut_off_for_the_next_head() -> None:
         writer.write(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\nGET /")
         assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"ok"), 10)
         assert await asyncio.wait_for(reader.read(), 10) == b""
+
+
+@pytest.mark.parametrize("looks", [1, 5])
+async def test_an_answer_waits_for_its_client_while_some_of_it_is_taken(looks: int) -> None:
+    ended = asyncio.Event()
+
+    async def endless(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await app(scope, receive, send)
+            return
+
+        async def answer() -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while True:
+                await send({"type": "http.response.body", "body": b"x" * READ_BYTES_MAX, "more_body": True})
+
+        try:
+            await while_connected(receive, answer())
+        except ClientGoneError:
+            ended.set()
+
+    seen = 0
+
+    class Watched(BoundedHttpProtocol):
+        taking_s_max = 0.05
+
+        def pause_writing(self) -> None:
+            nonlocal seen
+            seen = 0
+            super().pause_writing()
+
+        def _untaken(self) -> int:
+            """Tell that a byte was taken, at all looks but the last; nobody can be made to read so exactly."""
+            nonlocal seen
+            seen += 1
+            return super()._untaken() + max(0, looks - seen)
+
+    async with serving(endless, http=Watched) as address:
+        with socket.create_connection((address.host, address.port)) as deaf:
+            deaf.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            async with asyncio.timeout(60):
+                await ended.wait()
+    assert seen > looks
