@@ -14,11 +14,12 @@ _BUSY_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What the copy names: sandboxes by their containers, uploaded files, and the revision of its tables."""
+    """What the copy names: sandboxes by their containers, uploaded files, the revision of its tables, its own id."""
 
     sandboxes: dict[str, str]
     files: tuple[str, ...]
     revision: str
+    identity: str | None
 
 
 def take(source: Path, target: Path) -> Contents:
@@ -97,4 +98,13 @@ def _contents(copy: sqlite3.Connection) -> Contents:
         {str(container): str(sandbox) for container, sandbox in sandboxes},
         tuple(str(name) for (name,) in files),
         str(revision),
+        _identity(copy),
     )
+
+
+def _identity(copy: sqlite3.Connection) -> str | None:
+    """Give the database's own id; an older one, or one that no server has used yet, has none."""
+    if copy.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'identity'").fetchone() is None:
+        return None
+    row = copy.execute("SELECT id FROM identity").fetchone()
+    return None if row is None else str(row[0])

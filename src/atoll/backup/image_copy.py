@@ -1,5 +1,6 @@
 """Copies of images: at their place when all of it is there, made once for as many backups as share a folder of them."""
 
+import errno
 import shutil
 import subprocess
 import tempfile
@@ -22,7 +23,12 @@ def copy_image(source: Path, images_dir: Path) -> Path | None:
     coming = Path(tempfile.mkdtemp(prefix=".coming-", dir=images_dir))
     try:
         _copy_tree(source, coming)
-        (coming / source.name).rename(target)
+        try:
+            (coming / source.name).rename(target)
+        except OSError as error:
+            if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:  # somebody else was quicker
+                return None
+            raise
     finally:
         shutil.rmtree(coming)
     return target

@@ -14,7 +14,7 @@ from atoll.backup.manifest import Entry, Manifest
 from atoll.backup.sparse_file import Advance
 from atoll.backup.taking import DATABASE
 
-_BESIDE: Final = ("-wal", "-shm", "-journal")
+_BESIDE: Final = ("-wal", "-shm", "-journal", ".coming")
 _MAY_BE_THERE: Final = frozenset({"atoll.lock", "blobs", "images", "lost+found", "run", "sandboxes"})
 
 
@@ -84,19 +84,28 @@ def restore(backup: Path, manifest: Manifest, places: Places, owners: Owners, ad
     names = [name for name in manifest.files if name.split("/")[1:2] not in [[torn] for torn in manifest.torn]]
     bringing = _Bringing(owners, advance)
     try:
-        for name in sorted(names, key=lambda name: (name == DATABASE, name)):
-            target = places.database if name == DATABASE else places.data_dir / name
-            if target is not None:
-                bringing.file(backup / name, manifest.files[name], target)
-        if manifest.torn and DATABASE in names and places.database is not None:
-            gone = database_copy.containers_on(places.database, manifest.torn)
-            database_copy.prune(places.database, containers=gone)
+        for name in sorted(names):
+            if name != DATABASE:
+                bringing.file(backup / name, manifest.files[name], places.data_dir / name)
         for image_id in manifest.images:
             bringing.image(image_id, (backup / "images", places.images_from), places.images_dir)
         os.sync()
+        if DATABASE in names and places.database is not None:
+            _bring_database(bringing, backup, manifest, places.database)
+            os.sync()
     except BaseException:
         bringing.take_back()
         raise
+
+
+def _bring_database(bringing: "_Bringing", backup: Path, manifest: Manifest, target: Path) -> None:
+    """Copy the database, which is at its place when it names nothing that did not come back."""
+    coming = target.with_name(f"{target.name}.coming")
+    bringing.file(backup / DATABASE, manifest.files[DATABASE], coming)
+    if manifest.torn:
+        database_copy.prune(coming, containers=database_copy.containers_on(coming, manifest.torn))
+    bringing.made.append(target)
+    coming.rename(target)
 
 
 @dataclass(slots=True)

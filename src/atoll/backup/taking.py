@@ -23,7 +23,8 @@ from atoll.runtime.oci import record
 from atoll.runtime.oci.disk import DISK_NAME
 
 DATABASE: Final = "atoll.db"
-_ALONE: Final = ("database-id", "api-key", "vault-key")
+_BELONGING: Final = "database-id"
+_ALONE: Final = (_BELONGING, "api-key", "vault-key")
 _MOVES_MAX: Final = 3
 
 
@@ -56,14 +57,15 @@ class Torn:
 class Taken:
     """What became of it: counts, and of whose disks there are only torn copies.
 
-    ``torn`` is by container, or by sandbox where the database is elsewhere; ``images`` are those that were needed.
+    ``torn`` is by container, or by sandbox where the database is elsewhere; ``images_missing`` are those that
+    containers stand on and that the backup lacks.
     """
 
     containers: int = 0
     files: int = 0
     deleted_meanwhile: int = 0
     torn: dict[str, Torn] = field(default_factory=dict)
-    images: tuple[str, ...] = ()
+    images_missing: tuple[str, ...] = ()
 
 
 def size_bytes(source: Source) -> int:
@@ -110,8 +112,7 @@ class _Taking:
             self._everything()
         else:
             self._named(contents)
-        if self._source.images_dir is not None:
-            self._copy_images(self._source.images_dir)
+        self._taken.images_missing = tuple(image for image in sorted(self._images) if not self._image(image))
         manifest = Manifest(
             atoll=__version__,
             made_at=made_at,
@@ -119,7 +120,6 @@ class _Taking:
             images=tuple(sorted(self._images)),
             files=self._files,
         )
-        self._taken.images = manifest.images
         os.sync()
         manifest.write(self._target)
         os.sync()
@@ -128,7 +128,15 @@ class _Taking:
     def _database(self) -> database_copy.Contents | None:
         if self._source.database is None:
             return None
-        return database_copy.take(self._source.database, self._target / DATABASE)
+        contents = database_copy.take(self._source.database, self._target / DATABASE)
+        belonging = self._source.data_dir / _BELONGING
+        known = belonging.read_text("ascii").strip() if belonging.exists() else None
+        if None not in {known, contents.identity} and known != contents.identity:
+            raise BackupError(
+                f"The database {self._source.database} is not the one that the server on {self._source.data_dir} uses: "
+                "name that one, as the server's settings do (database_url)."
+            )
+        return contents
 
     def _named(self, contents: database_copy.Contents) -> None:
         """Copy what the database's copy names, and take out of it what was deleted meanwhile."""
@@ -218,12 +226,14 @@ class _Taking:
         owner: Owner = "root" if original is None or original.stat().st_uid == 0 else "server"
         self._files[name] = Entry(sparse_file.digest_of(copy, lambda _: None), 0o600, owner)
 
-    def _copy_images(self, images_dir: Path) -> None:
+    def _image(self, image_id: str) -> bool:
+        """Copy an image unless it is there; ``False`` when there is none, or none is wanted."""
         target = self._source.images_target or self._target / "images"
-        for image_id in sorted(self._images):
-            if (images_dir / image_id).is_dir():
-                target.mkdir(mode=0o700, exist_ok=True)
-                copy_image(images_dir / image_id, target)
+        if self._source.images_dir is None or not (self._source.images_dir / image_id).is_dir():
+            return False
+        target.mkdir(mode=0o700, exist_ok=True)
+        copy_image(self._source.images_dir / image_id, target)
+        return True
 
 
 def _images_bytes(source: Source) -> int:

@@ -67,7 +67,7 @@ def backup(
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or folder}: {error.strerror}. There is no backup: what was copied is removed again.")
-    _say_taken(folder, taken, has_images=not without_images)
+    _say_taken(folder, taken)
 
 
 @with_settings(_PLACES)
@@ -117,11 +117,12 @@ def restore(
     _say_restored(settings, manifest, torn)
 
 
-def _say_taken(folder: Path, taken: Taken, *, has_images: bool) -> None:
+def _say_taken(folder: Path, taken: Taken) -> None:
     meanwhile = f" ({taken.deleted_meanwhile} deleted meanwhile)" if taken.deleted_meanwhile else ""
     typer.echo(f"{folder}: containers {taken.containers}, uploaded files {taken.files}{meanwhile}.")
-    if taken.images and not has_images:
-        typer.echo(f"Not in it: {', '.join(taken.images)}. Without their image containers cannot start.", err=True)
+    if taken.images_missing:
+        missing = ", ".join(taken.images_missing)
+        typer.echo(f"Not in it: {missing}. Without their image containers cannot start.", err=True)
     if taken.torn:
         for whose, torn in taken.torn.items():
             typer.echo(f"Not whole: the disk of {whose}: {torn.reason}. What there is of it: {torn.path}", err=True)

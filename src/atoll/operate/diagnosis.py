@@ -1,5 +1,6 @@
 """What this machine has of what Atoll needs, one finding after the other; looks only, and changes nothing."""
 
+import http.client
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -7,19 +8,25 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
+import atoll
 from atoll.cli.tables import size_text
 from atoll.images.errors import ImageNotFoundError
 from atoll.images.shelf import find
 from atoll.operate.egress_user import has_egress, how_to_make
-from atoll.operate.instance_lock import running_instance
-from atoll.operate.system_user import UserError, find_user
+from atoll.operate.folders import first_closed
+from atoll.operate.instance_lock import Instance, running_instance
+from atoll.operate.instance_record import OtherInstanceError, check_record
+from atoll.operate.listening import PortError, listen
+from atoll.operate.system_user import SystemUser, UserError, find_user
 from atoll.runtime.oci import requirements
 from atoll.settings import Settings
 
 # Each sandbox writes to a disk of its own in the data folder; the image and the database are beside them.
 _DISK_BYTES_MIN: Final = 5 << 30
 _MEMORY_BYTES_MIN: Final = 1 << 30
+_ANSWER_S: Final = 10.0
 _IDMAPPED: Final = frozenset({"ext4", "xfs", "btrfs", "f2fs"})
 _CONTROLLERS: Final = frozenset({"cpu", "memory", "pids"})
 
@@ -55,6 +62,8 @@ class Machine:
     kernel_release: str = ""
     is_superuser: bool = False
     which: Callable[[str], str | None] = _program
+    first_closed: Callable[[Path, SystemUser], Path | None] = first_closed
+    console: Path = Path(atoll.__file__).parent / "console"
 
     @classmethod
     def this(cls) -> "Machine":
@@ -82,11 +91,20 @@ def diagnose(settings: Settings, machine: Machine) -> Iterator[Finding]:
         yield _user_namespaces(machine)
         yield _overlay(machine)
         yield _egress_user(settings)
+        yield _zygote_user(settings)
         yield _image(settings)
     yield _user(settings, machine)
+    yield _folders(settings, machine)
     yield from _data_folder(settings, machine)
     yield _memory(machine)
-    yield _server(settings)
+    yield _console(machine)
+    running = running_instance(settings.data_dir)
+    if running is None:
+        yield _earlier_start(settings)
+        yield _port(settings)
+        yield Finding("server", Verdict.OK, "not running", "atoll serve")
+    else:
+        yield _server(running)
 
 
 def _superuser(machine: Machine) -> Finding:
@@ -155,10 +173,19 @@ def _egress_user(settings: Settings) -> Finding:
     return Finding("network policies", Verdict.WARNING, seen, how_to_make(settings.egress_user))
 
 
+def _zygote_user(settings: Settings) -> Finding:
+    try:
+        find_user(settings.zygote_user)
+    except UserError:
+        seen = f"no ordinary user {settings.zygote_user}: sandboxes start cold, which is slower"
+        return Finding("quick starts", Verdict.WARNING, seen, how_to_make(settings.zygote_user))
+    return Finding("quick starts", Verdict.OK, f"by the user {settings.zygote_user}")
+
+
 def _image(settings: Settings) -> Finding:
     try:
         image = find(settings.images_dir, settings.image)
-    except ImageNotFoundError:
+    except (ImageNotFoundError, NotADirectoryError):
         return Finding("image", Verdict.PROBLEM, f"no {settings.image!r}", "atoll image build")
     except PermissionError:
         return Finding("image", Verdict.WARNING, f"{settings.images_dir} is closed to you", "Run this with sudo.")
@@ -173,6 +200,40 @@ def _user(settings: Settings, machine: Machine) -> Finding:
     except UserError as error:
         return Finding("server's user", Verdict.PROBLEM, settings.user, " ".join(str(error).split()))
     return Finding("server's user", Verdict.OK, f"{user.name} ({user.uid})")
+
+
+def _folders(settings: Settings, machine: Machine) -> Finding:
+    """Look for what a start would refuse of the folders that it makes or takes."""
+    own = [settings.data_dir, settings.run_dir, settings.blobs_dir]
+    own += [] if settings.runtime == "plain" else [settings.images_dir, settings.sandboxes_dir]
+    for folder in own:
+        if folder.is_symlink():
+            remedy = f"Name the folder that it leads to: {os.path.realpath(folder)}"
+            return Finding("folders", Verdict.PROBLEM, f"{folder} is a symbolic link", remedy)
+        if os.path.lexists(folder) and not folder.is_dir():
+            return Finding("folders", Verdict.PROBLEM, f"{folder} is no folder", "Move it away, or name another.")
+    closed = _closed(settings, machine)
+    if closed is not None:
+        seen = f"{closed} is closed to the user {settings.user}"
+        return Finding(
+            "folders", Verdict.PROBLEM, seen, f"chmod o+x {closed}, or other folders (--data-dir, --run-dir)"
+        )
+    return Finding("folders", Verdict.OK, f"{settings.data_dir}, {settings.run_dir}")
+
+
+def _closed(settings: Settings, machine: Machine) -> Path | None:
+    """Give what the server's user cannot pass on its way; a start opens the folders themselves."""
+    if not machine.is_superuser:
+        return None
+    try:
+        user = find_user(settings.user)
+    except UserError:
+        return None  # told already
+    for folder in (settings.data_dir, settings.run_dir):
+        above = next(place for place in folder.parents if place.exists())
+        if (closed := machine.first_closed(above, user)) is not None:
+            return closed
+    return None
 
 
 def _data_folder(settings: Settings, machine: Machine) -> Iterator[Finding]:
@@ -214,8 +275,55 @@ def _memory(machine: Machine) -> Finding:
     )
 
 
-def _server(settings: Settings) -> Finding:
-    running = running_instance(settings.data_dir)
-    if running is None:
-        return Finding("server", Verdict.OK, "not running", "atoll serve")
+def _console(machine: Machine) -> Finding:
+    if (machine.console / "index.html").is_file():
+        return Finding("console", Verdict.OK, "built")
+    return Finding("console", Verdict.WARNING, "not built", "scripts/serve builds it; that needs npm.")
+
+
+def _earlier_start(settings: Settings) -> Finding:
+    other = running_instance(settings.run_dir)
+    if other is not None:
+        seen = f"{settings.run_dir} is used by process {other.pid}, on another data folder"
+        return Finding("earlier start", Verdict.PROBLEM, seen, "Choose another with --run-dir.")
+    try:
+        check_record(settings)
+    except (OtherInstanceError, OSError) as error:
+        return Finding("earlier start", Verdict.PROBLEM, f"of {settings.data_dir}, with other settings", str(error))
+    return Finding("earlier start", Verdict.OK, "none that these settings do not go with")
+
+
+def _port(settings: Settings) -> Finding:
+    name = f"{settings.host} port {settings.port}"
+    try:
+        listen(settings.host, settings.port).close()
+    except PortError as error:
+        return Finding("port", Verdict.PROBLEM, name, str(error))
+    return Finding("port", Verdict.OK, f"{name}, free")
+
+
+def _server(running: Instance) -> Finding:
+    remedy = "Its log says why (journalctl -u atoll, or where it was started)."
+    if running.base_url is None:
+        seen = f"process {running.pid} has not come into service yet"
+        return Finding("server", Verdict.WARNING, seen, f"Look again in a minute. {remedy}")
+    problem = _ask_health(running.base_url)
+    if problem is not None:
+        return Finding("server", Verdict.PROBLEM, f"{running.base_url} does not answer: {problem}", remedy)
     return Finding("server", Verdict.OK, f"running at {running.base_url}")
+
+
+def _ask_health(base_url: str) -> str | None:
+    """Give why a server is not healthy. The launcher holds its port also while it has none."""
+    parts = urlsplit(base_url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_ANSWER_S)
+    try:
+        connection.request("GET", "/health")
+        status = connection.getresponse().status
+    except TimeoutError:
+        return f"nothing came for {_ANSWER_S:.0f} s"
+    except (OSError, http.client.HTTPException) as error:
+        return str(error) or type(error).__name__
+    finally:
+        connection.close()
+    return None if status == http.client.OK else f"status {status}"

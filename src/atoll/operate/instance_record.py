@@ -65,16 +65,22 @@ def read_record(data_dir: Path) -> InstanceRecord | None:
     return record
 
 
-def write_record(settings: Settings) -> None:
-    """Note what is started now. To be called with the instance's lock held.
+def check_record(settings: Settings) -> bool:
+    """Tell whether a data folder was last started with other settings than these.
 
     Raises ``OtherInstanceError`` when sandboxes of an earlier start may still run elsewhere, or are another runtime's.
     """
     new, old = InstanceRecord.of(settings), read_record(settings.data_dir)
-    if new == old:
-        return
-    if old is not None:
+    if old is not None and new != old:
         _check(old, new, settings.data_dir)
+    return new != old
+
+
+def write_record(settings: Settings) -> None:
+    """Note what is started now. To be called with the instance's lock held. Raises as ``check_record`` does."""
+    if not check_record(settings):
+        return
+    new = InstanceRecord.of(settings)
     path = settings.data_dir / _NAME
     part = path.with_suffix(".part")
     part.unlink(missing_ok=True)

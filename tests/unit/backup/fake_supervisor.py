@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from atoll.runtime.contract import RuntimeUnavailableError
 from atoll.supervisor import wire
 
 
 @contextmanager
-def fake_supervisor(path: Path, *, is_still: bool, lasts: bool) -> Iterator[list[str]]:
-    """Answer every ``hold``; one that does not last ends when the answer is there. Gives whose disks were asked for."""
+def fake_supervisor(path: Path, *, is_still: bool | None, lasts: bool) -> Iterator[list[str]]:
+    """Answer every ``hold``; one that does not last ends when the answer is there, ``is_still=None`` is a failure.
+
+    Gives whose disks were asked for.
+    """
     asked: list[str] = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(str(path))
@@ -25,7 +29,7 @@ def fake_supervisor(path: Path, *, is_still: bool, lasts: bool) -> Iterator[list
             thread.join()
 
 
-def _serve(listening: socket.socket, asked: list[str], *, is_still: bool, lasts: bool) -> None:
+def _serve(listening: socket.socket, asked: list[str], *, is_still: bool | None, lasts: bool) -> None:
     while True:
         try:
             connection, _ = listening.accept()
@@ -34,6 +38,9 @@ def _serve(listening: socket.socket, asked: list[str], *, is_still: bool, lasts:
         with connection:
             request = wire.decode_request(connection.recv(wire.MESSAGE_BYTES_MAX))
             asked.append(request.sandbox_id)
-            connection.send(wire.encode_result(request.id, {"is_still": is_still}))
+            if is_still is None:
+                connection.send(wire.encode_error(request.id, RuntimeUnavailableError("its disk is not free")))
+            else:
+                connection.send(wire.encode_result(request.id, {"is_still": is_still}))
             if lasts:
                 connection.recv(1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from atoll.backup import room, taking
+from atoll.backup import disk_copy, room, taking
 from atoll.backup.errors import BackupError
 from atoll.backup.manifest import read_manifest
 from atoll.backup.taking import Source
@@ -82,10 +82,28 @@ def writer(disk: Path) -> Callable[[int], None]:
     return write
 
 
-@pytest.mark.parametrize(("is_still", "lasts", "holds"), [(False, True, 1), (True, False, 3)])
+@pytest.mark.parametrize(
+    ("is_still", "lasts", "is_slow", "holds"),
+    [
+        pytest.param(False, True, False, 1, id="cannot be frozen"),
+        pytest.param(True, False, False, 3, id="the hold ends early"),
+        pytest.param(None, True, False, 1, id="the supervisor fails"),
+        pytest.param(True, True, True, 0, id="too slow to be held"),
+    ],
+)
 def test_what_cannot_be_held_is_whole_when_it_stood_still_and_torn_when_it_did_not(
-    data_dir: Path, backup: Path, is_still: bool, lasts: bool, holds: int
+    data_dir: Path,
+    backup: Path,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    is_still: bool | None,
+    lasts: bool,
+    is_slow: bool,
+    holds: int,
 ) -> None:
+    if is_slow:
+        monkeypatch.setattr(disk_copy, "_LARGE_BYTES", 0)
+        monkeypatch.setattr(disk_copy, "_QUICK_S", -1.0)
     paused: list[float] = []
     with fake_supervisor(data_dir.parent / "socket", is_still=is_still, lasts=lasts) as asked:
         taken = taking.take(source(data_dir, runs=True), backup, writer(disk_of(data_dir, BUSY)), pause=paused.append)
@@ -133,6 +151,19 @@ def test_images_that_backups_share_are_copied_once(data_dir: Path, backup: Path)
     assert (shared / IMAGE / "mine").exists()
     assert read_manifest(again).images == (IMAGE,)
     assert not (again / "images").exists()
+
+
+def test_an_image_that_is_not_there_is_named(data_dir: Path, backup: Path) -> None:
+    (data_dir / "images").rename(data_dir / "elsewhere")
+    assert taking.take(source(data_dir, runs=False), backup, lambda _: None).images_missing == (IMAGE,)
+
+
+def test_a_database_that_the_server_does_not_use_is_refused(data_dir: Path, backup: Path) -> None:
+    (data_dir / "database-id").write_text("the server's\n")
+    with closing(sqlite3.connect(data_dir / "atoll.db")) as database:
+        database.executescript("CREATE TABLE identity (id); INSERT INTO identity VALUES ('one of before')")
+    with pytest.raises(BackupError, match="is not the one that the server"):
+        taking.take(source(data_dir, runs=False), backup, lambda _: None)
 
 
 def test_a_full_database_or_one_that_is_none_is_said_in_words(data_dir: Path, backup: Path) -> None:
