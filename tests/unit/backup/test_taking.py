@@ -16,7 +16,8 @@ from atoll.model.ids import SandboxId
 from atoll.runtime.contract import SandboxSpec
 from atoll.runtime.oci import record
 from atoll.runtime.oci.disk import DISK_NAME
-from tests.unit.backup.fake_supervisor import fake_supervisor
+from tests.harness.poll import wait_until
+from tests.unit.backup.fake_supervisor import FakeSupervisor
 
 IDLE = SandboxId("sbx_" + "0" * 32)
 BUSY = SandboxId("sbx_" + "1" * 32)
@@ -104,10 +105,18 @@ def test_what_cannot_be_held_is_whole_when_it_stood_still_and_torn_when_it_did_n
     if is_slow:
         monkeypatch.setattr(disk_copy, "_LARGE_BYTES", 0)
         monkeypatch.setattr(disk_copy, "_QUICK_S", -1.0)
+    supervisor = FakeSupervisor(is_still, lasts)
+    write = writer(disk_of(data_dir, BUSY))
     paused: list[float] = []
-    with fake_supervisor(data_dir.parent / "socket", is_still=is_still, lasts=lasts) as asked:
-        taken = taking.take(source(data_dir, runs=True), backup, writer(disk_of(data_dir, BUSY)), pause=paused.append)
-    assert asked.count(IDLE) == holds
+
+    def advance(size: int) -> None:
+        write(size)
+        if not lasts:
+            wait_until(lambda: not supervisor.holds, what="the end of the hold")
+
+    with supervisor.at(data_dir.parent / "socket"):
+        taken = taking.take(source(data_dir, runs=True), backup, advance, pause=paused.append)
+    assert supervisor.asked.count(IDLE) == holds
     assert set(taken.torn) == {"cntr_busy"}
     assert paused
     assert taken.containers == 2
@@ -119,9 +128,10 @@ def test_what_cannot_be_held_is_whole_when_it_stood_still_and_torn_when_it_did_n
 
 
 def test_a_disk_that_is_held_is_whole(data_dir: Path, backup: Path) -> None:
-    with fake_supervisor(data_dir.parent / "socket", is_still=True, lasts=True) as asked:
+    supervisor = FakeSupervisor(is_still=True, lasts=True)
+    with supervisor.at(data_dir.parent / "socket"):
         taken = taking.take(source(data_dir, runs=True), backup, lambda _: None)
-    assert asked == [IDLE, BUSY]
+    assert supervisor.asked == [IDLE, BUSY]
     assert not taken.torn
 
 
