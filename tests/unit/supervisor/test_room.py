@@ -84,8 +84,8 @@ async def test_a_full_disk_freezes_and_thaws(make_oci_machine: MakeMachine) -> N
     await asyncio.to_thread(machine.stop)
     machine.change(disk_free_bytes_min=4 * shutil.disk_usage(machine.home).free)
     await asyncio.to_thread(machine.start)
-    for sandbox in (kept, stopped, destroyed):
-        assert frozen(machine, sandbox.id)
+    running = (kept, stopped, destroyed)
+    wait_until(lambda: all(frozen(machine, sandbox.id) for sandbox in running), what="every process to stand still")
     with pytest.raises(NoRoomError, match="disk"):
         await client.create(SPEC)
     # Frozen ones can be ended: that is what makes room.
