@@ -29,6 +29,7 @@ TAKING_S_MAX: Final = 120.0
 Longer than ``PIECE_S_MAX``, by which answers that are held in memory are given up, and counted as such.
 """
 
+_LOOKS: Final = 8  # in so long a time, at what is taken
 _LAST_BYTES_S_MAX: Final = 1.0
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
@@ -54,6 +55,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_timer: TimerHandle | None = None
         self._taking_timer: TimerHandle | None = None
         self._untaken_before = 0
+        self._taken_at = 0.0
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -66,7 +68,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._await_taking(self._untaken())
+        self._untaken_before, self._taken_at = self._untaken(), self.loop.time()
+        self._await_taking()
 
     def resume_writing(self) -> None:
         self._forget_taking()
@@ -137,9 +140,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         (in_kernel,) = struct.unpack("i", queued)
         return int(in_kernel) + self.transport.get_write_buffer_size()
 
-    def _await_taking(self, untaken: int) -> None:
-        self._untaken_before = untaken
-        self._taking_timer = self.loop.call_later(self.taking_s_max, self._look_at_taking)
+    def _await_taking(self) -> None:
+        self._taking_timer = self.loop.call_later(self.taking_s_max / _LOOKS, self._look_at_taking)
 
     def _forget_taking(self) -> None:
         if self._taking_timer is not None:
@@ -147,8 +149,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._taking_timer = None
 
     def _look_at_taking(self) -> None:
-        untaken = self._untaken()
+        untaken, now = self._untaken(), self.loop.time()
         if untaken < self._untaken_before:
-            self._await_taking(untaken)
+            self._untaken_before, self._taken_at = untaken, now
+        if now - self._taken_at < self.taking_s_max:
+            self._await_taking()
         else:
             self.transport.abort()
