@@ -1,13 +1,14 @@
 """The copy of one sandbox's disk while the server works: of one moment, or said not to be.
 
-Small disks, and those whose reading was seen to be quick, are held still for it. One that cannot be held, or is too
-large or slow for the minute that a hold lasts, is copied while its sandbox goes on: when nothing was written to it
-meanwhile, which is so for whatever idles, that copy is of one moment, too. What is left are disks that are written to
-all the time; a copy of such a one is torn, and no backup may pass it off as whole.
+A large disk is copied first while its sandbox goes on. When nothing was written to it meanwhile, which is so for
+whatever idles, that copy is of one moment already. Else the disk is held still for what has changed, and so is a small
+one from the beginning. One that cannot be held, or takes too long to be read for the minute that a hold lasts, is
+copied once more as it goes on. What is left are disks that are written to all the time; a copy of such a one is torn,
+and no backup may pass it off as whole.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +46,7 @@ class DiskCopier:
         ``None`` is a record that nobody can read: of such a sandbox the disk is copied, as well as may be. Raises
         ``FileNotFoundError`` and ``SandboxNotFoundError`` when it is gone, ``OSError``.
         """
-        disk = _Disk(folder / DISK_NAME, target / DISK_NAME, {})
+        disk = _Disk(folder / DISK_NAME, target / DISK_NAME)
         try:
             kept = _copy_record(folder, target)
         except record.RecordDamagedError:
@@ -54,35 +55,40 @@ class DiskCopier:
         if self.supervisor_socket is None:
             disk.copy(self.advance)
             return kept, True
-        if self._reads_quickly(disk):
-            for _ in range(_HOLDS_MAX):
-                began_at = time.monotonic()
-                try:
-                    with holding(self.supervisor_socket, sandbox_id) as held:
-                        kept = _copy_record(folder, target)
-                        if not held.is_still:
-                            break
-                        if self._copy_held(disk, held):
-                            return kept, True
-                except SandboxNotFoundError:
-                    raise
-                except RuntimeFailure:
-                    break
-                if time.monotonic() - began_at >= HOLD_S_MAX:  # else the supervisor was ended, and another one comes
-                    break
+        is_quick = sparse_file.written_bytes(disk.source) <= _LARGE_BYTES
+        for _ in range(_UNHELD_MAX):  # the first is about writing the copy, too
+            if is_quick:
+                break
+            if self._copy_unheld(disk):
+                return _copy_record(folder, target), True
+            is_quick = disk.took_s <= _QUICK_S
+        if not is_quick:
+            return kept, False
+        held = self._copy_in_holds(sandbox_id, folder, target, disk)
+        if held is not None:
+            return held, True
         is_whole = any(self._copy_unheld(disk) for _ in range(_UNHELD_MAX))
         return _copy_record(folder, target), is_whole
 
-    def _reads_quickly(self, disk: "_Disk") -> bool:
-        """Copy most of a large disk before anybody has to wait; tell whether the rest can be done in a hold."""
-        if sparse_file.written_bytes(disk.source) <= _LARGE_BYTES:
-            return True
-        for _ in range(2):  # the first is about writing, too
+    def _copy_in_holds(self, sandbox_id: SandboxId, folder: Path, target: Path, disk: "_Disk") -> record.Record | None:
+        """Copy what stands still; gives the record, ``None`` when it could not be held for long enough."""
+        assert self.supervisor_socket is not None  # noqa: S101 - or nobody is asked
+        for _ in range(_HOLDS_MAX):
             began_at = time.monotonic()
-            disk.copy(self.advance)
-            if time.monotonic() - began_at <= _QUICK_S:
-                return True
-        return False
+            try:
+                with holding(self.supervisor_socket, sandbox_id) as held:
+                    kept = _copy_record(folder, target)
+                    if not held.is_still:
+                        return None
+                    if self._copy_held(disk, held):
+                        return kept
+            except SandboxNotFoundError:
+                raise
+            except RuntimeFailure:
+                return None
+            if time.monotonic() - began_at >= HOLD_S_MAX:  # else the supervisor was ended, and another one comes
+                return None
+        return None
 
     def _copy_held(self, disk: "_Disk", held: Held) -> bool:
         def advance(size: int) -> None:
@@ -102,15 +108,18 @@ class DiskCopier:
         return still is not None and still.has_lasted()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Disk:
     source: Path
     target: Path
-    known: sparse_file.Known
+    known: sparse_file.Known = field(default_factory=dict)
+    took_s: float = 0.0
 
     def copy(self, advance: Advance) -> None:
+        began_at = time.monotonic()
         if not sparse_file.clone(self.source, self.target):
             sparse_file.bring_up_to_date(self.source, self.target, advance, self.known)
+        self.took_s = time.monotonic() - began_at
 
 
 def _copy_record(folder: Path, target: Path) -> record.Record:

@@ -1,8 +1,8 @@
 """Whether anything was written to a disk while it was copied: told by the time of its file's last change.
 
 A copy during which nothing was written is of one moment, also without a hold: what a loop device writes changes the
-file's times like any other write. They go by the ticks of the kernel's clock, and a write that has begun has changed
-them already, so a disk stands still only when its last change was a while ago.
+file's times before it changes the file. They go by the ticks of the kernel's clock, so the last change has to be a
+while ago; and a write that has changed them already may still be on its way, which the loop device tells.
 """
 
 import os
@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from atoll.runtime.oci import loop_device
 
 _SETTLED_S: Final = 2.0
 
@@ -32,13 +34,15 @@ class Stillness:
 def settled(path: Path, pause: Pause) -> Stillness | None:
     """Bring all that was written onto the machine's disks; ``None`` when this one is written to even so.
 
-    Raises ``OSError``.
+    The disk's folder has the sandbox's name. Raises ``OSError``.
     """
     os.sync()
     if not _is_old(path):
         pause(_SETTLED_S)
     changed_at = _changed_at(path)
-    return Stillness(path, changed_at) if _is_old(path) else None
+    if not _is_old(path) or loop_device.is_writing(path.parent.name):  # in this order: what begins later is seen later
+        return None
+    return Stillness(path, changed_at)
 
 
 def _is_old(path: Path) -> bool:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from atoll.backup import disk_copy, room, taking
+from atoll.backup import disk_copy, room, stillness, taking
 from atoll.backup.errors import BackupError
 from atoll.backup.manifest import read_manifest
 from atoll.backup.taking import Source
 from atoll.model.ids import SandboxId
 from atoll.runtime.contract import SandboxSpec
-from atoll.runtime.oci import record
+from atoll.runtime.oci import loop_device, record
 from atoll.runtime.oci.disk import DISK_NAME
 from tests.harness.poll import wait_until
 from tests.unit.backup.fake_supervisor import FakeSupervisor
@@ -133,6 +133,26 @@ def test_a_disk_that_is_held_is_whole(data_dir: Path, backup: Path) -> None:
         taken = taking.take(source(data_dir, runs=True), backup, lambda _: None)
     assert supervisor.asked == [IDLE, BUSY]
     assert not taken.torn
+
+
+def test_a_large_disk_is_held_only_for_what_changed_meanwhile(
+    data_dir: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_copy, "_LARGE_BYTES", 0)
+    supervisor = FakeSupervisor(is_still=True, lasts=True)
+    with supervisor.at(data_dir.parent / "socket"):
+        taken = taking.take(source(data_dir, runs=True), backup, writer(disk_of(data_dir, BUSY)), lambda _: None)
+    assert supervisor.asked == [BUSY]
+    assert not taken.torn
+
+
+def test_a_disk_that_something_is_on_its_way_to_does_not_stand_still(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = disk_of(data_dir, IDLE)
+    assert stillness.settled(disk, lambda _: None) is not None
+    monkeypatch.setattr(loop_device, "is_writing", IDLE.__eq__)
+    assert stillness.settled(disk, lambda _: None) is None
 
 
 def test_a_damaged_record_keeps_nothing_else_from_being_saved(data_dir: Path, backup: Path) -> None:

@@ -74,3 +74,6 @@ def test_loop_devices_are_known_by_the_end_of_their_files_path(tmp_path: Path) -
     assert not loop_device.backs("sbx_" + "1" * 32, tmp_path)
     add(1_000, f"/atoll/sandboxes/sbx_{'2' * 32}/disk.ext4 (deleted)")
     assert not loop_device.backs("sbx_" + "2" * 32, tmp_path)
+    for reads, writes in ((3, 0), (0, 1)):
+        (tmp_path / "loop1" / "inflight").write_text(f"{reads:8} {writes:8}\n")
+        assert loop_device.is_writing(ID, tmp_path) == (writes > 0)

@@ -45,15 +45,30 @@ def backs(sandbox_id: str, block_devices: Path = Path("/sys/block")) -> bool:
     mounted a second time. Only the end of the path is compared: after its namespace is gone, a path may be shown from
     the root of its own file system.
     """
+    return any(_devices(sandbox_id, block_devices))
+
+
+def is_writing(sandbox_id: str, block_devices: Path = Path("/sys/block")) -> bool:
+    """Tell whether something is on its way to the disk of that sandbox: begun, and not there yet."""
+    for device in _devices(sandbox_id, block_devices):
+        try:
+            _reads, writes = (device / "inflight").read_text().split()
+        except OSError:  # freed since the folder was listed
+            continue
+        if int(writes):
+            return True
+    return False
+
+
+def _devices(sandbox_id: str, block_devices: Path) -> Iterator[Path]:
     wanted = f"/{sandbox_id}/disk.ext4"
     for backing_file in block_devices.glob("loop*/loop/backing_file"):
         try:
             path = backing_file.read_text().rstrip("\n")
-        except OSError:  # freed since the folder was listed
+        except OSError:
             continue
         if path.endswith(wanted):
-            return True
-    return False
+            yield backing_file.parent.parent
 
 
 def _attach(image: int, nodes: Path) -> tuple[Path, int]:
