@@ -62,13 +62,13 @@ class DiskCopier:
             if self._copy_unheld(disk):
                 return _copy_record(folder, target), True
             is_quick = disk.took_s <= _QUICK_S
-        if not is_quick:
-            return kept, False
-        held = self._copy_in_holds(sandbox_id, folder, target, disk)
-        if held is not None:
-            return held, True
-        is_whole = any(self._copy_unheld(disk) for _ in range(_UNHELD_MAX))
-        return _copy_record(folder, target), is_whole
+        if is_quick:
+            held = self._copy_in_holds(sandbox_id, folder, target, disk)
+            if held is not None:
+                return held, True
+            if any(self._copy_unheld(disk) for _ in range(_UNHELD_MAX)):
+                return _copy_record(folder, target), True
+        return _copy_record(folder, target), False  # unless it is gone, which nobody has to be told of
 
     def _copy_in_holds(self, sandbox_id: SandboxId, folder: Path, target: Path, disk: "_Disk") -> record.Record | None:
         """Copy what stands still; gives the record, ``None`` when it could not be held for long enough."""

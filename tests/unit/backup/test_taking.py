@@ -1,6 +1,7 @@
 """What a backup holds of disks that stand still, of those that do not, and of what goes away meanwhile."""
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -153,6 +154,26 @@ def test_a_disk_that_something_is_on_its_way_to_does_not_stand_still(
     assert stillness.settled(disk, lambda _: None) is not None
     monkeypatch.setattr(loop_device, "is_writing", IDLE.__eq__)
     assert stillness.settled(disk, lambda _: None) is None
+
+
+def test_a_container_that_goes_away_while_its_disk_is_copied_is_not_torn_but_gone(
+    data_dir: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_copy, "_LARGE_BYTES", 0)
+    monkeypatch.setattr(disk_copy, "_QUICK_S", -1.0)
+    (data_dir / "blobs" / FILE).unlink()
+    disk_of(data_dir, IDLE).touch()
+
+    def delete(_: int) -> None:
+        shutil.rmtree(data_dir / "sandboxes" / IDLE, ignore_errors=True)
+        with closing(sqlite3.connect(data_dir / "atoll.db")) as database:
+            database.execute("DELETE FROM containers WHERE sandbox_id = ?", (IDLE,))
+            database.commit()
+
+    taken = taking.take(source(data_dir, runs=True), backup, delete, lambda _: None)
+    assert not taken.torn
+    assert taken.containers == 1
+    assert read_manifest(backup).torn == ()
 
 
 def test_a_damaged_record_keeps_nothing_else_from_being_saved(data_dir: Path, backup: Path) -> None:
