@@ -95,7 +95,8 @@ def main() -> None:
 
 def preload(modules: list[str], environment: dict[str, str]) -> None:
     """Import what people's Python and the image's list need, and leave no garbage and no thread."""
-    from atoll.guest import forked_python, immortal, kernel, rehearsal  # noqa: PLC0415 - with the environment below
+    # With the environment below.
+    from atoll.guest import forked_python, huge_pages, immortal, kernel, rehearsal  # noqa: PLC0415
 
     os.environ.clear()
     os.environ.update(environment)
@@ -114,6 +115,7 @@ def preload(modules: list[str], environment: dict[str, str]) -> None:
     forked_python.prepare()
     immortal.make_all()
     gc.freeze()
+    huge_pages.collapse()
 
 
 def _rehearse(call: Callable[[], None]) -> list[str]:
