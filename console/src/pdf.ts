@@ -5,6 +5,8 @@ import { GlobalWorkerOptions, getDocument } from "pdfjs-dist/legacy/build/pdf.mj
 const WIDTH_MAX = 1000;
 // A page may be as long as its author likes; one of common paper has six million on a fine screen.
 const PIXELS_MAX = 8_000_000;
+// A scan has seventy million of the finest paper there is; each takes four bytes.
+const IMAGE_PIXELS_MAX = 80_000_000;
 const LABEL_CHARS_MAX = 50_000;
 
 GlobalWorkerOptions.workerSrc = named("pdf-worker");
@@ -14,6 +16,7 @@ export function showPdf(parent: HTMLElement, data: ArrayBuffer, most: number): {
   const loading = getDocument({
     data: data.slice(0),
     enableXfa: false,
+    maxImageSize: IMAGE_PIXELS_MAX,
     useWasm: false, // the page's policy lets none run; the same decoders are there as script
     useWorkerFetch: true,
     wasmUrl: DATA,

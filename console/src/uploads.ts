@@ -113,5 +113,5 @@ key.subscribe(() => {
 
 /** Leaving the page would break them off: the browser asks first. */
 addEventListener("beforeunload", (event) => {
-  if (running.size > 0) event.preventDefault();
+  if (running.size + waiting.length > 0) event.preventDefault();
 });

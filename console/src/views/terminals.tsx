@@ -27,7 +27,7 @@ export function Terminals({ container, isShown }: TabProps) {
     return numbers.current;
   };
   // Asked until there is an answer. After that the page knows its own terminals, and others stay where they are.
-  const { data, error } = useLoad(() => ask<{ data: Terminal[] }>("GET", path), [container.id]);
+  const { data, error, reload } = useLoad(() => ask<{ data: Terminal[] }>("GET", path), [container.id]);
   useEffect(() => {
     if (open !== null || data === null) return;
     const found: Open[] = data.data.map(({ id }) => ({ number: next(), id }));
@@ -48,7 +48,15 @@ export function Terminals({ container, isShown }: TabProps) {
     if (id !== null) await ask("DELETE", `${path}/${id}`, { title: "Close a terminal" });
   };
 
-  if (open === null) return error === null ? <p class="muted">Loading…</p> : <Wrong text={words(error)} />;
+  if (open === null && error === null) return <p class="muted">Loading…</p>;
+  if (open === null) {
+    return (
+      <>
+        <Wrong text={words(error)} />
+        <Button onPress={reload}>Try again</Button>
+      </>
+    );
+  }
   return (
     <>
       <div class="toolbar terminals" role="group" aria-label="Terminals">
