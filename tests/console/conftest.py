@@ -94,7 +94,8 @@ def _watched(
     browser: Browser, server: AtollServer, path: str, *, signed_in: bool, stopped: Collection[str], **options: Any
 ) -> Iterator[Page]:
     origin = f"http://127.0.0.1:{server.port}"
-    context: BrowserContext = browser.new_context(**{"viewport": {"width": 1200, "height": 800}, **options})
+    size = {"width": 1200, "height": 800}
+    context: BrowserContext = browser.new_context(**{"viewport": size, "base_url": origin, **options})
     context.set_default_timeout(PATIENCE_MS)
     context.add_init_script(_TELL_VIOLATIONS)
     if signed_in:
