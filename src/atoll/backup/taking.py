@@ -1,6 +1,7 @@
 """Taking a backup."""
 
 import os
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ class Source:
 class Torn:
     """A copy that is not of one moment, and why."""
 
+    sandbox_id: SandboxId
     path: Path
     reason: str
 
@@ -142,13 +144,13 @@ class _Taking:
         """Copy what the database's copy names, and take out of it what was deleted meanwhile."""
         assert self._source.database is not None  # noqa: S101 - or there were no contents
         gone_files = [name for name in contents.files if not self._blob(name)]
-        gone, moved = [], []
-        for container_id, sandbox_id in contents.sandboxes.items():
-            found = self._sandbox_of(container_id, sandbox_id)
-            if found is None:
-                gone.append(container_id)
-            elif found != sandbox_id:
-                moved.append((container_id, found))
+        found = {container: self._sandbox_of(container, sandbox) for container, sandbox in contents.sandboxes.items()}
+        for container_id, sandbox_id in self._drop_torn().items():
+            found[container_id] = self._sandbox_of(container_id, sandbox_id)
+        gone = [container for container, sandbox in found.items() if sandbox is None]
+        moved = [
+            (container, new) for container, new in found.items() if new not in {None, contents.sandboxes[container]}
+        ]
         copy = self._target / DATABASE
         database_copy.prune(copy, containers=gone, files=gone_files, moved=moved)
         self._note(DATABASE, copy, self._source.database)
@@ -163,6 +165,18 @@ class _Taking:
         for folder in sorted(self._source.sandboxes_dir.iterdir()):
             if is_id("sbx_", folder.name):
                 self._taken.containers += self._sandbox(SandboxId(folder.name), folder.name)
+        for sandbox_id in self._drop_torn().values():
+            self._taken.containers += self._sandbox(sandbox_id, sandbox_id) - 1
+
+    def _drop_torn(self) -> dict[str, SandboxId]:
+        """Remove torn copies, which are to be tried once more: by now those containers may rest."""
+        dropped = {whose: torn.sandbox_id for whose, torn in self._taken.torn.items()}
+        self._taken.torn.clear()
+        for sandbox_id in dropped.values():
+            shutil.rmtree(self._target / "sandboxes" / sandbox_id)
+            for name in (record.RECORD_NAME, TORN_NAME):
+                self._files.pop(f"sandboxes/{sandbox_id}/{name}", None)
+        return dropped
 
     def _sandbox_of(self, container_id: str, sandbox_id: str) -> str | None:
         """Copy a container's sandbox, wherever it stands by now; ``None`` when the container was deleted."""
@@ -213,6 +227,7 @@ class _Taking:
         if not is_whole:
             (target / DISK_NAME).rename(target / TORN_NAME)
             self._taken.torn[whose] = Torn(
+                sandbox_id,
                 self._target / "sandboxes" / sandbox_id / TORN_NAME,
                 "its record is damaged" if kept is None else "it was written to all the time",
             )

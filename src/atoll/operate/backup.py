@@ -12,7 +12,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from atoll.backup import restoring, taking
+from atoll.backup import restoring, room, taking
 from atoll.backup.errors import BackupError
 from atoll.backup.manifest import Manifest, read_manifest
 from atoll.backup.taking import DATABASE, Source, Taken
@@ -105,9 +105,11 @@ def restore(
         lock = InstanceLock(settings.data_dir)
         lock.take()
         owners = restoring.Owners(user.uid, user.gid)
+        size_bytes = restoring.size_bytes(folder, manifest)
+        room.require_room(settings.data_dir, size_bytes, spared_bytes=0)
         images_from = folder.absolute().parent / "images" if images_in is None else images_in
         places = restoring.Places(settings.data_dir, settings.images_dir, database, images_from)
-        with Progress("Restoring", restoring.size_bytes(folder, manifest)) as progress, _ends_on_sigterm():
+        with Progress("Restoring", size_bytes) as progress, _ends_on_sigterm():
             restoring.restore(folder, manifest, places, owners, progress.advance)
         lock.release()
     except (BackupError, AlreadyRunningError, FolderError, UserError) as error:

@@ -207,10 +207,10 @@ def _folders(settings: Settings, machine: Machine) -> Finding:
     own = [settings.data_dir, settings.run_dir, settings.blobs_dir]
     own += [] if settings.runtime == "plain" else [settings.images_dir, settings.sandboxes_dir]
     for folder in own:
-        if folder.is_symlink():
+        if os.path.islink(folder):  # noqa: PTH114 - pathlib's raises what is closed to whoever asks
             remedy = f"Name the folder that it leads to: {os.path.realpath(folder)}"
             return Finding("folders", Verdict.PROBLEM, f"{folder} is a symbolic link", remedy)
-        if os.path.lexists(folder) and not folder.is_dir():
+        if os.access(folder, os.F_OK) and not folder.is_dir():
             return Finding("folders", Verdict.PROBLEM, f"{folder} is no folder", "Move it away, or name another.")
     closed = _closed(settings, machine)
     if closed is not None:
@@ -230,7 +230,7 @@ def _closed(settings: Settings, machine: Machine) -> Path | None:
     except UserError:
         return None  # told already
     for folder in (settings.data_dir, settings.run_dir):
-        above = next(place for place in folder.parents if place.exists())
+        above = next((place for place in folder.parents if os.access(place, os.F_OK)), folder)
         if (closed := machine.first_closed(above, user)) is not None:
             return closed
     return None
@@ -238,7 +238,7 @@ def _closed(settings: Settings, machine: Machine) -> Path | None:
 
 def _data_folder(settings: Settings, machine: Machine) -> Iterator[Finding]:
     folder = settings.data_dir
-    there = next(place for place in (folder, *folder.parents) if place.exists())
+    there = next(place for place in (folder, *folder.parents) if os.access(place, os.F_OK))
     if settings.runtime != "plain":
         kind = _file_system_of(folder, machine)
         if kind in _IDMAPPED:
@@ -288,6 +288,8 @@ def _earlier_start(settings: Settings) -> Finding:
         return Finding("earlier start", Verdict.PROBLEM, seen, "Choose another with --run-dir.")
     try:
         check_record(settings)
+    except PermissionError:
+        return Finding("earlier start", Verdict.WARNING, f"{settings.data_dir} is closed to you", "Run this with sudo.")
     except (OtherInstanceError, OSError) as error:
         return Finding("earlier start", Verdict.PROBLEM, f"of {settings.data_dir}, with other settings", str(error))
     return Finding("earlier start", Verdict.OK, "none that these settings do not go with")

@@ -156,6 +156,25 @@ def test_a_disk_that_something_is_on_its_way_to_does_not_stand_still(
     assert stillness.settled(disk, lambda _: None) is None
 
 
+def test_a_torn_disk_is_tried_again_when_all_others_are_done(data_dir: Path, backup: Path) -> None:
+    disk = disk_of(data_dir, BUSY)
+    write = writer(disk)
+    copied = []
+
+    def advance(size: int) -> None:
+        copied.append(size)
+        if len(copied) <= 4:  # the upload, the other disk, and two tries
+            write(size)
+
+    with FakeSupervisor(is_still=False, lasts=True).at(data_dir.parent / "socket"):
+        taken = taking.take(source(data_dir, runs=True), backup, advance, lambda _: os.utime(disk, (1, 1)))
+    assert len(copied) == 5
+    assert not taken.torn
+    assert taken.containers == 2
+    assert read_manifest(backup).torn == ()
+    assert disk_of(backup, BUSY).read_bytes() == disk.read_bytes()
+
+
 def test_a_container_that_goes_away_while_its_disk_is_copied_is_not_torn_but_gone(
     data_dir: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
