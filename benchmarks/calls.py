@@ -18,7 +18,8 @@ from benchmarks.report import Report
 from benchmarks.server import client_of, running_server
 
 AT_ONCE = 16
-WARM_UP = 20  # what happens once in a connection's or a container's life is not what this is about
+MORE = 4  # containers that only lie there
+WARM_UP = 20  # at most; what happens once in a connection's or a container's life is not what this is about
 SETTINGS = {"memory_overcommit": 10}  # so that 20 containers of 1 GiB may be there at once
 
 
@@ -26,15 +27,16 @@ def main() -> None:
     """Measure and write ``results/calls.json``."""
     parser = arguments(__doc__)
     parser.add_argument("--runs", type=int, default=500, help="of each row")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="clients at once (default: %(default)s)")
     options = parser.parse_args()
     report = Report("calls", settings=SETTINGS, folder=options.results)
     with running_server(**SETTINGS) as server:
         client = client_of(server)
-        containers = [client.create() for _ in range(20)]
+        containers = [client.create() for _ in range(options.at_once + MORE)]
         for container_id in containers:
             client.python(container_id, "1+1", expect="2\n")
         one_at_a_time(report, client, containers[0], options.runs)
-        at_once(report, client, containers, options.runs)
+        at_once(report, client, containers[: options.at_once], options.runs)
         for container_id in containers:
             client.delete(container_id)
     sys.exit(report.write())
@@ -44,7 +46,7 @@ def one_at_a_time(report: Report, client: BenchmarkClient, container_id: str, ru
     """Measure one request after the other."""
 
     def row(name: str, action: Callable[[], object]) -> Figures:
-        for _ in range(WARM_UP):
+        for _ in range(min(WARM_UP, runs)):
             action()
         figures = measure(name, action, runs=runs)
         report.add(figures)
@@ -65,16 +67,16 @@ def at_once(report: Report, client: BenchmarkClient, containers: list[str], runs
     numbers = itertools.count()
 
     def compute() -> None:
-        client.python(containers[next(numbers) % AT_ONCE], "1+1", expect="2\n")
+        client.python(containers[next(numbers) % len(containers)], "1+1", expect="2\n")
 
     report.add(
-        measure("GET /health", client.health, runs=runs, at_once=AT_ONCE),
-        measure("1+1, each in its own container", compute, runs=runs, at_once=AT_ONCE),
+        measure("GET /health", client.health, runs=runs, at_once=len(containers)),
+        measure("1+1, each in its own container", compute, runs=runs, at_once=len(containers)),
         measure(
             "page of 20 containers",
             lambda: client.request("GET", "/containers?limit=20"),
             runs=runs,
-            at_once=AT_ONCE,
+            at_once=len(containers),
         ),
     )
 

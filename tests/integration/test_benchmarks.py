@@ -15,7 +15,7 @@ from tests.harness.server import PROJECT_DIR
 IN_SMALL = {
     "alive": ["--containers=3", "--runs=2"],
     "bytes": ["--mib=16", "--rounds=1"],
-    "calls": ["--runs=3"],
+    "calls": ["--runs=3", "--at-once=2"],
     "churn": ["--seconds=1"],
     "density": ["--containers=2"],
     "egress": ["--runs=2", "--turns=1", "--downloads=1", "--mib=16", "--creates=1", "--sandboxes=2"],

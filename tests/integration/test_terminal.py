@@ -328,6 +328,7 @@ def test_a_program_for_the_whole_screen(oci_api: Api, container: str) -> None:
         screen.close()
     with opened(oci_api, container, terminal_id=terminal_id, cols=100, rows=40) as again:
         again.attached()
+        again.wait_for(r"~(?s:.*)END")  # it has seen the new size, which makes it forget half a command
         again.type("!stty size\n").wait_for("40 100(?s:.*)RETURN")
         again.type("\n").wait_for("1000")
         again.type("q").wait_for("ready")

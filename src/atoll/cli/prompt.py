@@ -46,10 +46,11 @@ def prompt(connection: Connection, container_id: str, *, timeout_ms: int | None,
         if source.strip() in _LEAVING:
             return
         if source.strip():
-            _run(connection, container_id, source, timeout_ms, images)
+            run_typed(connection, container_id, source, timeout_ms, images)
 
 
-def _run(connection: Connection, container_id: str, source: str, timeout_ms: int | None, images: Path) -> None:
+def run_typed(connection: Connection, container_id: str, source: str, timeout_ms: int | None, images: Path) -> None:
+    """Run what was typed and show what it says. Whatever fails is told, and no error here."""
     path = f"/containers/{container_id}"
     body = {"code": source, "timeout_ms": timeout_ms}
     try:

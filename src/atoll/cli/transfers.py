@@ -59,8 +59,8 @@ def get(connection: Connection, container: str, path: str, destination: str) -> 
     target = inside(path)
     if destination == "-":
         with (
-            connection.stream("GET", f"/containers/{container_id}/archive", params={"path": target}) as response,
             Progress(posixpath.basename(target), None) as progress,
+            connection.stream("GET", f"/containers/{container_id}/archive", params={"path": target}) as response,
         ):
             for chunk in response.iter_bytes():
                 sys.stdout.buffer.write(chunk)
@@ -71,8 +71,8 @@ def get(connection: Connection, container: str, path: str, destination: str) -> 
     if place.is_dir() and target != DATA_ROOT:
         place /= posixpath.basename(target)
     with (
-        connection.stream("GET", f"/containers/{container_id}/archive", params={"path": target}) as response,
         Progress(posixpath.basename(target), None) as progress,
+        connection.stream("GET", f"/containers/{container_id}/archive", params={"path": target}) as response,
     ):
         count = unpack(response.iter_bytes(), Path(os.path.abspath(place)), progress.advance)  # noqa: PTH100 - links stay
     return {
@@ -102,8 +102,8 @@ def upload(
 def download(connection: Connection, url: str, name: str, size: int, destination: str) -> None:
     """Bring a file here: to a file, under its own ``name`` into a folder, or to standard output for ``-``."""
     with (
-        connection.stream("GET", url) as response,
         Progress(name, size) as progress,
+        connection.stream("GET", url) as response,
         _opened(destination, name) as output,
     ):
         for chunk in response.iter_bytes():

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from atoll.cli.connection import Local, Target, connect
+from atoll.cli.prompt import run_typed
 from atoll.cli.python_source import indent_after, is_whole
 from tests.harness.person import Person
 from tests.harness.poll import wait_until
 from tests.harness.server import AtollServer
+from tests.unit.cli.conftest import KEY
+from tests.unit.cli.scripted_server import Answer, ScriptedServer
+from tests.unit.cli.test_connection import ID, NOT_NOW
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +62,17 @@ def test_a_prompt_of_its_own_and_a_figure(plain_server: AtollServer, tmp_path: P
         assert person.end() == 0
     assert (tmp_path / "figure-1.png").read_bytes().startswith(b"\x89PNG")
     wait_until(lambda: made["id"] not in {item["id"] for item in api.containers()}, what="its end")
+
+
+def test_a_call_that_fails_leaves_the_prompt(
+    scripted: ScriptedServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    calls = f"POST /v1/containers/{ID}/code_interpreter_calls"
+    scripted.answers[calls] = [NOT_NOW, Answer({"error": {"message": "No."}}, 400)]
+    with connect(Target(scripted.base_url, KEY, Local)) as connection:
+        for source, said in (("1", "status 503"), ("1", "No. (status 400)"), ("'\udce9'", "no UTF-8 text")):
+            run_typed(connection, ID, source, None, tmp_path)
+            assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
