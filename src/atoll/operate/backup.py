@@ -109,7 +109,7 @@ def restore(
         room.require_room(settings.data_dir, size_bytes, spared_bytes=0)
         images_from = folder.absolute().parent / "images" if images_in is None else images_in
         places = restoring.Places(settings.data_dir, settings.images_dir, database, images_from)
-        with Progress("Restoring", size_bytes) as progress, _ends_on_sigterm():
+        with Progress("Restoring", size_bytes) as progress, _ends_in_order():
             restoring.restore(folder, manifest, places, owners, progress.advance)
         lock.release()
     except (BackupError, AlreadyRunningError, FolderError, UserError) as error:
@@ -215,7 +215,7 @@ def _new(folder: Path) -> Iterator[None]:
         raise BackupError(f"{folder} is not empty; a backup needs a folder of its own.")
     folder.chmod(0o700)  # keys and people's files are in it
     try:
-        with _ends_on_sigterm():
+        with _ends_in_order():
             yield
     except BaseException:
         for path in folder.iterdir():
@@ -229,17 +229,21 @@ def _new(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _ends_on_sigterm() -> Iterator[None]:
-    """Let whoever stops this by SIGTERM find nothing half done either."""
+def _ends_in_order() -> Iterator[None]:
+    """Let whoever ends this, or closes its terminal, find nothing half done either."""
 
     def end(number: int, _frame: FrameType | None) -> NoReturn:
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    ending = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in ending if signal.getsignal(number) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

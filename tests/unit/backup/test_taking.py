@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from atoll.backup import disk_copy, room, stillness, taking
+from atoll.backup import database_copy, disk_copy, room, stillness, taking
 from atoll.backup.errors import BackupError
 from atoll.backup.manifest import read_manifest
 from atoll.backup.taking import Source
@@ -236,10 +236,14 @@ def test_a_database_that_the_server_does_not_use_is_refused(data_dir: Path, back
         taking.take(source(data_dir, runs=False), backup, lambda _: None)
 
 
-def test_a_full_database_or_one_that_is_none_is_said_in_words(data_dir: Path, backup: Path) -> None:
+def test_a_database_that_fails_is_said_in_words(data_dir: Path, backup: Path) -> None:
     (data_dir / "atoll.db").write_bytes(b"no database" * 1000)
     with pytest.raises(BackupError, match="cannot be copied"):
         taking.take(source(data_dir, runs=False), backup, lambda _: None)
+    with pytest.raises(BackupError, match="cannot be changed"):
+        database_copy.prune(data_dir / "atoll.db", containers=("cntr_gone",))
+    with pytest.raises(BackupError, match="cannot be read"):
+        database_copy.sandbox_of(data_dir / "atoll.db", "cntr_gone")
 
 
 def test_what_would_not_fit_is_refused(data_dir: Path, backup: Path) -> None:
