@@ -27,7 +27,7 @@ interface Wanted {
 // After these the terminal goes on in the container: 1001 and 1006 are a connection that went, 1011 a page that slept,
 // 1012 a server that starts anew.
 const GOES_ON = new Set([1001, 1006, 1011, 1012]);
-const NEVER_BEGAN = 1006;
+const NO_WORD = 1006;
 const RESTARTS = 1012;
 const TAKEN_OVER = 4409;
 // After these there is no such terminal any more: the next connection asks for a new one.
@@ -171,17 +171,17 @@ export class TerminalView {
     }
     const hadBegun = this.state.kind === "connected";
     this.become({ kind: "broken", why: hadBegun ? "The connection broke. What runs in the terminal goes on." : "Not connected yet." });
-    if (code === NEVER_BEGAN && !hadBegun) {
-      void this.refused();
+    if (code === NO_WORD) {
+      void this.lookWhy(hadBegun);
       return;
     }
-    if (code === NEVER_BEGAN || code === RESTARTS) lost();
+    if (code === RESTARTS) lost();
     this.connectLater();
   }
 
-  /** A handshake failed, and browsers do not tell why. If the server is there, it or a proxy before it does not want the
-   * connection, and asking on and on is of no use. */
-  private async refused(): Promise<void> {
+  /** Browsers do not tell why a connection or a handshake failed. If the server is there, only the one connection broke; or
+   * the server, or a proxy before it, does not want any, and asking on and on is of no use. */
+  private async lookWhy(hadBegun: boolean): Promise<void> {
     const { state } = this;
     const isThere = !isAway.get() && (await answers());
     if (this.state !== state) return;
@@ -189,8 +189,8 @@ export class TerminalView {
       lost();
       return;
     }
-    this.refusals += 1;
-    if (this.refusals === 1) {
+    if (!hadBegun) this.refusals += 1;
+    if (this.refusals < 2) {
       this.connectLater(); // the server may have come back between the two questions
       return;
     }

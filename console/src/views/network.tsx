@@ -124,7 +124,7 @@ export function Network({ container, events, isShown, reload }: TabProps) {
           <p class="empty">
             {policy.type === "disabled"
               ? "Without a policy nothing even tries: there is no network to try it on."
-              : "Nothing has been tried yet. What the container reaches, or is kept from, shows up here as it happens."}
+              : "Nothing has been tried yet. What the container is kept from shows up here as it happens, what it reaches when the connection has ended."}
           </p>
         )}
         <ul onPointerEnter={() => setHeld(attempts)} onPointerLeave={() => setHeld(null)}>
