@@ -61,17 +61,19 @@ export function useSoon(load: () => Promise<void>): () => void {
   newest.current = load;
   const at = useRef<"rest" | "waiting" | "loading" | "loading, wanted again">("rest");
   return useCallback(() => {
-    const wait = (): void => {
+    const wait = (ms: number): void => {
       at.current = "waiting";
-      setTimeout(() => void go(), SOON_MS);
+      setTimeout(() => void go(), ms);
     };
     const go = async (): Promise<void> => {
       at.current = "loading";
+      const beganAt = performance.now();
       await newest.current().catch(() => undefined); // whoever loads shows what went wrong
+      const tookMs = performance.now() - beganAt;
       if (at.current === "loading") at.current = "rest";
-      else wait();
+      else wait(Math.max(SOON_MS, 2 * tookMs)); // what takes long is not done all the time
     };
-    if (at.current === "rest") wait();
+    if (at.current === "rest") wait(SOON_MS);
     else if (at.current === "loading") at.current = "loading, wanted again";
   }, []);
 }

@@ -45,6 +45,7 @@ export class TerminalView {
   private readonly ending: (() => void)[] = [];
   private socket: WebSocket | null = null;
   private state: TerminalState = { kind: "connecting" };
+  private isClosed = false;
   private terminalId: string | null;
   private timer = 0;
   /** Handshakes in a row that failed while the server was there. */
@@ -98,6 +99,7 @@ export class TerminalView {
 
   /** Let go of the terminal, which lives on in the container. */
   close(): void {
+    this.isClosed = true;
     clearTimeout(this.timer);
     for (const end of this.ending) end();
     const socket = this.socket;
@@ -184,7 +186,7 @@ export class TerminalView {
   private async lookWhy(hadBegun: boolean): Promise<void> {
     const { state } = this;
     const isThere = !isAway.get() && (await answers());
-    if (this.state !== state) return;
+    if (this.state !== state || this.isClosed) return;
     if (!isThere) {
       lost();
       return;
