@@ -44,12 +44,24 @@ def run_all(names: Sequence[str], options: Sequence[str]) -> list[str]:
     for name in names:
         print(f"\n== {name}", flush=True)
         began = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=False)
+        code = _run([sys.executable, "-m", f"benchmarks.{name}", *options])
         print(f"   ({time.monotonic() - began:.0f} s)", flush=True)
-        if done.returncode:
+        if code:
             failed.append(name)
         time.sleep(REST_S)
     return failed
+
+
+def _run(command: Sequence[str]) -> int:
+    """Run a script to its end; where this process is to end, wait until the script has ended what it had started."""
+    script = subprocess.Popen(command)
+    try:
+        return script.wait()
+    except SystemExit:  # by SIGTERM, which may have come to this process alone
+        script.terminate()
+        raise
+    finally:
+        script.wait()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ Results: `compare.json`, `compare.md` and `compare.svg`; those in `benchmarks/re
 import contextlib
 import json
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -26,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from benchmarks.arguments import arguments
 from benchmarks.comparison import CALL, FIRST, MEMORY, OWN, machine_line, put_into, standings, told
@@ -91,7 +90,6 @@ def main() -> None:
         parser.error(str(error))
     if options.install:
         install(packages(kinds))
-    signal.signal(signal.SIGTERM, _end)
     script = SCRIPT if len(kinds) == len(FIELD) else SOME
     report = Report(script, folder=options.results)
     report.tell("work", {"rounds": options.rounds, "calls": options.calls, "alive": options.alive})
@@ -314,10 +312,6 @@ def _times(name: str, times_ms: list[float], failures: list[str]) -> Figures:
 
 def _megabytes(name: str, value: float, *, runs: int = 1) -> Value:
     return Value(name, round(value / MB, 1), "MB", runs)
-
-
-def _end(number: int, _: object) -> NoReturn:
-    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,14 @@ def preload(modules: list[str], environment: dict[str, str]) -> None:
     forked_python.prepare()
     immortal.make_all()
     gc.freeze()
+    _give_back()
     huge_pages.collapse()
+
+
+def _give_back() -> None:
+    """Have the C library let go of what large lists took."""
+    with contextlib.suppress(AttributeError):  # not every one has this
+        _LIBC.malloc_trim(0)
 
 
 def _rehearse(call: Callable[[], None]) -> list[str]:
