@@ -6,6 +6,7 @@ import { ask, words } from "../api/client";
 import type { Container, ContainerChange } from "../api/shapes";
 import { tell } from "../notices";
 import { FormDialog } from "../parts/dialog";
+import { MinutesField } from "../parts/minutes_field";
 import { Wrong } from "../parts/wrong";
 
 interface Props {
@@ -40,17 +41,7 @@ export function ChangeContainer({ container, onClose, onChanged }: Props) {
         <span>Name</span>
         <input name="name" autofocus value={name} onInput={(event) => setName(event.currentTarget.value)} />
       </label>
-      <label class="field">
-        <span>Expires after so many minutes without use</span>
-        <input
-          name="minutes"
-          type="number"
-          min="1"
-          inputmode="numeric"
-          value={minutes}
-          onInput={(event) => setMinutes(event.currentTarget.value)}
-        />
-      </label>
+      <MinutesField value={minutes} onChange={setMinutes} />
       <Wrong text={failed} />
     </FormDialog>
   );

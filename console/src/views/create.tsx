@@ -9,6 +9,7 @@ import { bytes, memoryLimit } from "../format";
 import { useLoad } from "../load";
 import { Button } from "../parts/button";
 import { FormDialog } from "../parts/dialog";
+import { MinutesField } from "../parts/minutes_field";
 import { Wrong } from "../parts/wrong";
 import { type PolicyDraft, PolicyFields, emptyPolicy, policyOf } from "./policy_fields";
 
@@ -85,19 +86,12 @@ export function CreateContainer({ onClose, onCreated }: { onClose: () => void; o
         <Wrong text={about("memory_limit")} />
       </fieldset>
       <div>
-        <label class="field">
-          <span>Expires after so many minutes without use</span>
-          <input
-            name="minutes"
-            type="number"
-            min="1"
-            inputmode="numeric"
-            placeholder="the server’s default, usually 20"
-            value={minutes}
-            aria-invalid={about("expires_after") !== null}
-            onInput={(event) => setMinutes(event.currentTarget.value)}
-          />
-        </label>
+        <MinutesField
+          value={minutes}
+          onChange={setMinutes}
+          placeholder="the server’s default, usually 20"
+          isWrong={about("expires_after") !== null}
+        />
         <Wrong text={about("expires_after")} />
       </div>
       <PolicyFields draft={policy} onChange={setPolicy} wrong={about("network_policy")} />

@@ -81,7 +81,8 @@ def restore(backup: Path, manifest: Manifest, places: Places, owners: Owners, ad
     Containers of whose disks there are only torn copies do not come back. The data folder has its folders and is empty,
     and there is no database. Raises ``BackupError``, ``OSError``.
     """
-    names = [name for name in manifest.files if name.split("/")[1:2] not in [[torn] for torn in manifest.torn]]
+    torn = frozenset(manifest.torn)
+    names = [name for name in manifest.files if torn.isdisjoint(name.split("/"))]
     bringing = _Bringing(owners, advance)
     try:
         for name in sorted(names):

@@ -23,6 +23,7 @@ Containers = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 AlwaysJson = Annotated[bool, typer.Option("--json", help="Taken as everywhere; it is JSON without it, too.")]
+To = Annotated[str, typer.Option(help="The file or folder here that they go to; `-` is standard output.")]
 TimeoutSeconds = Annotated[
     float | None,
     typer.Option("--timeout", help="Seconds after which the call is stopped.", metavar="SECONDS", min=0.001),
@@ -41,6 +42,12 @@ def target_of(context: typer.Context) -> Target:
 def milliseconds(seconds: float | None) -> int | None:
     """Turn an option's seconds into the API's milliseconds."""
     return None if seconds is None else max(1, round(seconds * 1000))
+
+
+def check_output(to: str, *, as_json: bool) -> None:
+    """End the command where files and JSON would both go to standard output."""
+    if as_json and to == "-":
+        fail("Standard output cannot have both, files and JSON.", code=ExitCode.USAGE)
 
 
 def read_source(text: str | None, file: Path | None, noun: str) -> str:

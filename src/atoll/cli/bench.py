@@ -17,6 +17,7 @@ from atoll.cli.bare_client import BareClient
 from atoll.cli.connection import Target, connect
 from atoll.cli.exit_codes import ExitCode
 from atoll.cli.progress import Progress
+from atoll.cli.signal_handling import handling
 from atoll.cli.tables import print_table
 from atoll.cli.timing import Figures, measure
 
@@ -157,14 +158,12 @@ def _measuring(target: Target, runs: int) -> Iterator[_Bench]:
         def on_signal(*_: object) -> None:
             bench.was_interrupted = True
 
-        before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield bench
-        finally:
-            bench.sweep()
-            bench.client.close()
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        with handling((signal.SIGINT, signal.SIGTERM), on_signal):
+            try:
+                yield bench
+            finally:
+                bench.sweep()
+                bench.client.close()
 
 
 def _show(base_url: str, rows: list[Figures], *, as_json: bool) -> None:

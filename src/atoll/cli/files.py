@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from atoll.cli.arguments import AsJson, Container, print_json, target_of
+from atoll.cli.arguments import AsJson, Container, To, check_output, print_json, target_of
 from atoll.cli.connection import connect
 from atoll.cli.exit_codes import ExitCode
 from atoll.cli.failure import fail
@@ -79,12 +79,11 @@ def get_(
     container: Container,
     paths: _Paths,
     *,
-    to: Annotated[str, typer.Option(help="The file or folder here that they go to; `-` is standard output.")] = ".",
+    to: To = ".",
     as_json: AsJson = False,
 ) -> None:
     """Copy files and folders out of a container."""
-    if as_json and to == "-":
-        fail("Standard output cannot have both, files and JSON.", code=ExitCode.USAGE)
+    check_output(to, as_json=as_json)
     with connect(target_of(context)) as connection:
         answers = [get(connection, container, path, to) for path in paths]
     if as_json:

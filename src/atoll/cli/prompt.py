@@ -18,6 +18,7 @@ from atoll.cli.connection import Connection, NotNowError
 from atoll.cli.failure import Failure
 from atoll.cli.python_call import show, stream_call
 from atoll.cli.python_source import indent_after, is_whole
+from atoll.cli.signal_handling import handling
 from atoll.cli.terminal import harmless
 from atoll.settings import client_state_dir
 
@@ -89,11 +90,8 @@ def _interrupting(connection: Connection, path: str) -> Iterator[None]:
         is_asked.set()
         threading.Thread(target=ask, daemon=True).start()
 
-    before = signal.signal(signal.SIGINT, on_interrupt)
-    try:
+    with handling((signal.SIGINT,), on_interrupt):
         yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _keys() -> KeyBindings:

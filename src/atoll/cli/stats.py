@@ -22,6 +22,7 @@ from atoll.cli.living import Living
 from atoll.cli.patience import Patience
 from atoll.cli.progress import waiting
 from atoll.cli.raw_terminal import has_terminal, keys_at_once
+from atoll.cli.signal_handling import handling
 from atoll.cli.tables import print_table, size_text, table_of
 
 if TYPE_CHECKING:
@@ -142,12 +143,8 @@ def _leaving() -> Iterator[Event]:
             raise KeyboardInterrupt
         leaving.set()
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling((signal.SIGINT, signal.SIGTERM), leave):
         yield leaving
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _look(connection: Connection, living: Living, limit: int) -> list[Row]:

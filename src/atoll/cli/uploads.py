@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atoll.cli.arguments import AsJson, print_json, target_of
+from atoll.cli.arguments import AsJson, To, check_output, print_json, target_of
 from atoll.cli.connection import connect, segment
 from atoll.cli.exit_codes import ExitCode
 from atoll.cli.failure import fail
@@ -84,12 +84,11 @@ def get_(
     context: typer.Context,
     ids: _Ids,
     *,
-    to: Annotated[str, typer.Option(help="The file or folder here that they go to; `-` is standard output.")] = ".",
+    to: To = ".",
     as_json: AsJson = False,
 ) -> None:
     """Download uploaded files."""
-    if as_json and to == "-":
-        fail("Standard output cannot have both, files and JSON.", code=ExitCode.USAGE)
+    check_output(to, as_json=as_json)
     with connect(target_of(context)) as connection:
         found = [connection.get(_path(file_id)) for file_id in ids]
         for file in found:

@@ -18,6 +18,7 @@ from atoll.backup.manifest import Manifest, read_manifest
 from atoll.backup.taking import DATABASE, Source, Taken
 from atoll.cli.failure import fail
 from atoll.cli.progress import Progress
+from atoll.cli.signal_handling import handling
 from atoll.operate.folders import FolderError, prepare_folders
 from atoll.operate.instance_lock import AlreadyRunningError, InstanceLock, running_instance
 from atoll.operate.instance_record import OtherInstanceError, read_record
@@ -177,33 +178,38 @@ def _require_root() -> None:
 
 
 def _database(settings: Settings, *, without_database: bool) -> Path | None:
-    from sqlalchemy import make_url  # noqa: PLC0415 - slow to load, and every command loads this module
-
-    url = make_url(settings.database_url)
     if without_database:
         return None
-    if url.get_backend_name() != "sqlite" or not url.database:
+    database, kind = _sqlite_file(settings)
+    if database is None:
         raise BackupError(
-            f"The database is {url.get_backend_name()}, which has its own means: first `pg_dump --format=custom`, and "
+            f"The database is {kind}, which has its own means: first `pg_dump --format=custom`, and "
             "right after it `atoll backup --without-database`. In this order nothing is lost."
         )
-    return Path(url.database)
+    return database
 
 
 def _database_to_be(settings: Settings, manifest: Manifest) -> Path | None:
     """Give where the backup's database goes; ``None`` when it has none. Raises ``BackupError``."""
     if DATABASE not in manifest.files:
         return None
-    from sqlalchemy import make_url  # noqa: PLC0415 - slow to load, as below
-
-    url = make_url(settings.database_url)
-    if url.get_backend_name() != "sqlite" or not url.database:
+    database, kind = _sqlite_file(settings)
+    if database is None:
         raise BackupError(
             f"The backup has a database of its own, in a file, and database_url names another kind "
-            f"({url.get_backend_name()}), where it cannot go. Take database_url out of the settings, or bring back a "
+            f"({kind}), where it cannot go. Take database_url out of the settings, or bring back a "
             "backup of that kind."
         )
-    return Path(url.database)
+    return database
+
+
+def _sqlite_file(settings: Settings) -> tuple[Path | None, str]:
+    """Give the file that is the database, ``None`` where it is none, and the database's kind."""
+    from sqlalchemy import make_url  # noqa: PLC0415 - slow to load, and every command loads this module
+
+    url = make_url(settings.database_url)
+    kind = url.get_backend_name()
+    return Path(url.database) if kind == "sqlite" and url.database else None, kind
 
 
 @contextmanager
@@ -236,14 +242,8 @@ def _ends_in_order() -> Iterator[None]:
         sys.exit(128 + number)
 
     ending = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in ending if signal.getsignal(number) != signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, end)
-    try:
+    with handling([number for number in ending if signal.getsignal(number) != signal.SIG_IGN], end):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
