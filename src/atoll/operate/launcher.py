@@ -188,20 +188,20 @@ class Launcher:
 
     def _end_all(self, wake_read: int) -> None:
         """End the server, giving running calls their time, then supervisor and egress. Sandboxes are left alone."""
+        signals_seen = min(self._signals, 1)  # a second one hurries, however soon it comes
         self._drop_probe(again_at=float("inf"))
         self._listening.close()
         if self._server.process is not None and self._signals and self._was_ready:
             log.info("stopping; running calls have up to %g s to finish (again to hurry)", self._grace_s)
-        self._end(self._server, self._grace_s + _END_S, wake_read)
+        self._end(self._server, self._grace_s + _END_S, wake_read, signals_seen)
         for child in (self._supervisor, self._egress):
             if child is not None:
-                self._end(child, _END_S, wake_read)
+                self._end(child, _END_S, wake_read, self._signals)
         log.info("stopped")
 
-    def _end(self, child: _Child, patience_s: float, wake_read: int) -> None:
+    def _end(self, child: _Child, patience_s: float, wake_read: int, signals_seen: int) -> None:
         child.signal(signal.SIGTERM)
         give_up_at = self._clock() + patience_s
-        signals_seen = self._signals
         while child.process is not None and child.process.poll() is None:
             if self._signals > signals_seen:
                 signals_seen = self._signals
